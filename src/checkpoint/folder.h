@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/config.h"
+#include "checkpoint/weights.h"
+
+namespace prax::checkpoint {
+
+//! One entry of model_index.json: `"vae": ["diffusers", "AutoencoderKLLTXVideo"]`.
+struct Component {
+  std::string name;        //!< "vae"
+  std::string library;     //!< "diffusers"
+  std::string class_name;  //!< "AutoencoderKLLTXVideo"
+};
+
+//! A model folder in the diffusers layout: model_index.json and one folder a component.
+class Folder {
+public:
+  //! Throws Error(checkpoint) when the path is no such folder, saying what is missing.
+  static Folder open(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  //! `_class_name` of model_index.json, e.g. "LTXPipeline".
+  const std::string& pipeline_class() const { return pipeline_class_; }
+  const std::vector<Component>& components() const { return components_; }
+  const Component* find(const std::string& name) const;
+  //! The component's folder; Error(checkpoint) when the index or the disk does not have it.
+  std::filesystem::path component_path(const std::string& name) const;
+  //! config.json (scheduler: scheduler_config.json) of a component.
+  Config config(const std::string& component) const;
+  //! The component's weights: `diffusion_pytorch_model.safetensors` or `model.safetensors`, sharded by
+  //! `*.index.json`, also as a variant (`diffusion_pytorch_model.bf16.safetensors`,
+  //! `model.fp16-00001-of-00002.safetensors`): the plain files where they exist, else the one variant that does,
+  //! or the asked one.
+  std::shared_ptr<TensorSource> weights(const std::string& component, const std::string& variant = {}) const;
+
+private:
+  std::filesystem::path path_;
+  std::string pipeline_class_;
+  std::vector<Component> components_;
+};
+
+}  // namespace prax::checkpoint

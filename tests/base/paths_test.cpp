@@ -1,0 +1,62 @@
+#include "base/paths.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace prax {
+namespace {
+
+namespace fs = std::filesystem;
+
+class EmbeddedModel : public testing::Test {
+protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("prax_paths_test_" + std::to_string(getpid()));
+    fs::create_directories(folder_ / "with");
+    fs::create_directories(folder_ / "without");
+    std::ofstream(folder_ / "with/model_index.json") << "{}";
+  }
+  void TearDown() override {
+    unsetenv("PRAX_NANO");
+    fs::remove_all(folder_);
+  }
+  fs::path folder_;
+};
+
+TEST_F(EmbeddedModel, TheEnvironmentDecidesAlone) {
+  setenv("PRAX_NANO", (folder_ / "with").c_str(), 1);
+  EXPECT_EQ(embedded_model_path(), folder_ / "with");
+  EXPECT_EQ(resolve_model("nano"), folder_ / "with");
+}
+
+TEST_F(EmbeddedModel, AWrongEnvironmentIsAnErrorThatNamesThePlace) {
+  setenv("PRAX_NANO", (folder_ / "without").c_str(), 1);
+  try {
+    embedded_model_path();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::checkpoint);
+    EXPECT_NE(std::string(error.what()).find((folder_ / "without").string()), std::string::npos);
+    EXPECT_FALSE(error.hint().empty());
+  }
+}
+
+TEST_F(EmbeddedModel, WithoutTheEnvironmentPlacesBesideTheProgramComeFirst) {
+  const auto candidates = embedded_model_candidates();
+  ASSERT_FALSE(candidates.empty());
+  EXPECT_EQ(candidates[0], program_path().parent_path().parent_path() / "share/praxinoscope/models/nano");
+}
+
+TEST(ResolveModel, ExpandsTheHomeFolderAndLeavesTheRest) {
+  EXPECT_EQ(resolve_model("~/models/x"), home_path() / "models/x");
+  EXPECT_EQ(resolve_model("./nano"), fs::path("./nano"));
+  EXPECT_EQ(resolve_model("/models/LTX-Video"), fs::path("/models/LTX-Video"));
+}
+
+}  // namespace
+}  // namespace prax

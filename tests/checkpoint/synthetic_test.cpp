@@ -1,0 +1,90 @@
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "checkpoint/support.h"
+#include "checkpoint/weights.h"
+#include "tensor/parallel.h"
+
+namespace prax::checkpoint {
+namespace {
+
+struct Moments {
+  double mean = 0, deviation = 0, kurtosis = 0, largest = 0;
+};
+
+Moments moments(const Tensor& tensor) {
+  const Tensor wide = tensor.to(DType::f32);
+  double sum = 0, square = 0, fourth = 0, largest = 0;
+  const auto n = static_cast<double>(wide.numel());
+  for (float v : wide.span<float>()) sum += v;
+  for (float v : wide.span<float>()) {
+    const double d = v - sum / n;
+    square += d * d;
+    fourth += d * d * d * d;
+    largest = std::max(largest, std::abs(d));
+  }
+  return {sum / n, std::sqrt(square / n), fourth / n / (square / n * square / n), largest};
+}
+
+bool equal(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+}
+
+TEST(Synthetic, MatricesAreNormalByFanIn) {
+  SyntheticSource source;
+  for (const Shape& shape : {Shape{1024, 2048}, Shape{256, 128, 3, 3, 3}, Shape{6, 4096}}) {
+    const Tensor tensor = source.get("w", shape);
+    EXPECT_EQ(tensor.shape(), shape);
+    EXPECT_EQ(tensor.dtype(), DType::bf16);
+    const double wanted = 1 / std::sqrt(static_cast<double>(tensor.numel() / shape[0]));
+    const Moments m = moments(tensor);
+    EXPECT_NEAR(m.deviation / wanted, 1, 0.02);
+    EXPECT_NEAR(m.mean / wanted, 0, 0.03);
+    EXPECT_NEAR(m.kurtosis, 2.7, 0.1);  // of the sum of four uniform numbers; 3 is normal
+    EXPECT_LT(m.largest, 4 * wanted);
+  }
+}
+
+TEST(Synthetic, VectorsAreGainsOrSmall) {
+  SyntheticSource source(DType::f32);
+  EXPECT_NEAR(moments(source.get("attn1.norm_q.weight", {2048})).mean, 1, 0.01);
+  EXPECT_NEAR(moments(source.get("attn1.norm_q.weight", {2048})).deviation, 0.02, 0.005);
+  EXPECT_NEAR(moments(source.get("latents_std", {128})).mean, 1, 0.02);
+  EXPECT_NEAR(moments(source.get("to_q.bias", {2048})).mean, 0, 0.01);
+  EXPECT_NEAR(moments(source.get("to_q.bias", {2048})).deviation, 0.02, 0.005);
+  EXPECT_LT(std::abs(source.get("scale", {}).data<float>()[0]), 0.1f);
+  EXPECT_EQ(source.get("none", {0, 5}).numel(), 0);
+  EXPECT_EQ(source.get("none", {5, 0}).numel(), 0);
+}
+
+TEST(Synthetic, TheSameNameGivesTheSameNumbersOnAnyThreads) {
+  const Shape shape{1500, 1001};  // beyond one tile
+  SyntheticSource source, other;
+  const Tensor first = source.get("a.weight", shape);
+  EXPECT_TRUE(equal(first, other.get("a.weight", shape)));
+  EXPECT_FALSE(equal(first, source.get("b.weight", shape)));
+  set_thread_count(1);
+  EXPECT_TRUE(equal(first, source.get("a.weight", shape)));
+  set_thread_count(3);
+  EXPECT_TRUE(equal(first, source.get("a.weight", shape)));
+  set_thread_count(0);
+}
+
+TEST(Synthetic, RowsOfAMatrixDiffer) {
+  SyntheticSource source;
+  const Tensor tensor = source.get("embedding", {4096, 1024});
+  std::set<std::string> rows;
+  for (int64_t row = 0; row < 4096; ++row) rows.emplace(static_cast<const char*>(tensor.raw()) + row * 2048, 2048);
+  EXPECT_EQ(rows.size(), 4096u);
+}
+
+TEST(Synthetic, TypesAreHonoured) {
+  EXPECT_EQ(SyntheticSource(DType::f16).get("x", {8, 8}).dtype(), DType::f16);
+  EXPECT_EQ(SyntheticSource(DType::f32).get("x", {8, 8}).dtype(), DType::f32);
+  expect_error(ErrorKind::usage, "f8_e4m3", [] { SyntheticSource{DType::f8_e4m3}; });
+  EXPECT_TRUE(equal(SyntheticSource(DType::f32).get("x", {8, 8}).to(DType::bf16), SyntheticSource().get("x", {8, 8})));
+}
+
+}  // namespace
+}  // namespace prax::checkpoint
