@@ -1,0 +1,25 @@
+#include "kernels/common/matmul.inl"
+#include "kernels/common/rowwise.inl"
+
+namespace prax::kernels::avx512 {
+
+namespace {
+
+constexpr int rows = 14, vectors = 2, columns = vectors * LANES;
+
+const KernelTable kernel_table{
+    Isa::avx512,
+    {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
+    {rows, columns, 1, 256, DType::f32, DType::bf16, tile_f32<rows, vectors, uint16_t>, pack_rows<columns, uint16_t>},
+    epilogue,
+    norm,
+    rotate,
+    activate,
+    convert,
+    add};
+
+}  // namespace
+
+const KernelTable& table() { return kernel_table; }
+
+}  // namespace prax::kernels::avx512

@@ -1,0 +1,58 @@
+#include <immintrin.h>
+
+#include "kernels/common/matmul.inl"
+#include "kernels/common/rowwise.inl"
+
+namespace prax::kernels::avx512_bf16 {
+
+namespace {
+
+constexpr int rows = 14, vectors = 2, columns = vectors * LANES;
+
+//! VDPBF16PS: each lane adds the products of a pair of k.
+void tile_bf16(const void* a_raw, int64_t a_stride, const int64_t* segment_offset, int segments, int64_t depth,
+               const void* b_raw, float* c, int64_t c_stride, bool accumulate) {
+  __m512 sums[rows][vectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v)
+      sums[r][v] = accumulate ? _mm512_loadu_ps(c + r * c_stride + v * LANES) : _mm512_setzero_ps();
+  const char* b = static_cast<const char*>(b_raw);
+  for (int s = 0; s < segments; ++s) {
+    const uint16_t* a = static_cast<const uint16_t*>(a_raw) + segment_offset[s];
+    for (int64_t k = 0; k < depth; k += 2, b += columns * 4) {
+      const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
+      const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + 64);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; ++r) {
+        int32_t pair;
+        std::memcpy(&pair, a + r * a_stride + k, 4);
+        const __m512bh row = (__m512bh)_mm512_set1_epi32(pair);
+        sums[r][0] = _mm512_dpbf16_ps(sums[r][0], row, b0);
+        sums[r][1] = _mm512_dpbf16_ps(sums[r][1], row, b1);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) _mm512_storeu_ps(c + r * c_stride + v * LANES, sums[r][v]);
+}
+
+const KernelTable kernel_table{
+    Isa::avx512_bf16,
+    {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
+    {rows, columns, 32, 384, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
+    epilogue,
+    norm,
+    rotate,
+    activate,
+    convert,
+    add};
+
+}  // namespace
+
+const KernelTable& table() { return kernel_table; }
+
+}  // namespace prax::kernels::avx512_bf16

@@ -1,0 +1,113 @@
+// Vectors of LANES floats through GCC's vector extension: the same source becomes SSE2, AVX2 or AVX-512 code by the
+// flags of the folder that includes it. Everything has internal linkage, so that no ISA's code leaks into another's.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/kernels.h"
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(LANES * 4)));
+typedef uint32_t Words __attribute__((vector_size(LANES * 4)));
+typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
+typedef uint16_t Halves __attribute__((vector_size(LANES * 2)));
+
+inline Floats splat(float v) { return Floats{} + v; }
+
+inline Floats load(const float* p) {
+  Floats v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline Floats load(const uint16_t* p) {  // bf16
+  Halves h;
+  std::memcpy(&h, p, sizeof h);
+  const Words w = __builtin_convertvector(h, Words) << 16;
+  return (Floats)w;
+}
+
+inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
+
+inline void store(uint16_t* p, Floats v) {  // bf16, to nearest even
+  const Words w = (Words)v;
+  const Words rounded = (w + 0x7fffu + ((w >> 16) & 1u)) >> 16;
+  const Halves h = __builtin_convertvector(rounded, Halves);
+  std::memcpy(p, &h, sizeof h);
+}
+
+template <typename T>
+inline Floats load_some(const T* p, int64_t count) {
+  T buffer[LANES] = {};
+  std::memcpy(buffer, p, static_cast<size_t>(count) * sizeof(T));
+  return load(buffer);
+}
+
+template <typename T>
+inline void store_some(T* p, Floats v, int64_t count) {
+  T buffer[LANES];
+  store(buffer, v);
+  std::memcpy(p, buffer, static_cast<size_t>(count) * sizeof(T));
+}
+
+inline float sum(Floats v) {
+  float total = 0;
+  for (int i = 0; i < LANES; ++i) total += v[i];
+  return total;
+}
+
+inline Floats select_less(Floats a, Floats b, Floats yes, Floats no) {
+  const Ints mask = a < b;
+  return (Floats)(((Ints)yes & mask) | ((Ints)no & ~mask));
+}
+
+//! e^x to about 1 ulp: x = n ln 2 + r, a polynomial for e^r (Cephes expf), then the exponent.
+inline Floats exp(Floats x) {
+  x = select_less(x, splat(-87.3f), splat(-87.3f), x);
+  x = select_less(splat(88.3f), x, splat(88.3f), x);
+  const Floats magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const Floats n = (x * 1.44269504088896341f + magic) - magic;
+  const Floats r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  Floats p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const Ints exponent = (__builtin_convertvector(n, Ints) + 127) << 23;
+  return p * (Floats)exponent;
+}
+
+inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exp(-x)); }
+
+//! gelu_tanh(x) = x/2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
+inline Floats activation_of(prax::kernels::Activation a, Floats x) {
+  switch (a) {
+    case prax::kernels::Activation::silu: return x * sigmoid(x);
+    case prax::kernels::Activation::gelu_tanh:
+      return x * sigmoid(1.5957691216057308f * (x + 0.044715f * x * x * x));
+    default: return x;
+  }
+}
+
+//! Calls fn(offset, count) for whole vectors (count LANES, known at compile time when inlined) and one rest.
+template <typename Whole, typename Rest>
+inline void for_vectors(int64_t count, Whole&& whole, Rest&& rest) {
+  int64_t i = 0;
+  for (; i + LANES <= count; i += LANES) whole(i);
+  if (i < count) rest(i, count - i);
+}
+
+}  // namespace

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/isa.h"
+#include "tensor/dtype.h"
+
+//! The table of inner loops, one a kernel ISA. Everything here works on raw memory and one thread; the drivers
+//! (matmul.h, convolution.h, rowwise.h, attention.h) cut the work into pieces and hand them to the threads.
+namespace prax::kernels {
+
+enum class Activation : uint8_t { none, silu, gelu_tanh };
+
+//! What happens to a block of products C before it is written, in this order:
+//! y = activation(c + bias); y *= factor; y = residual + gate * y; out = y.
+//! Columns are the block's own: the driver has moved all pointers to the block's first column.
+struct Epilogue {
+  const float* bias = nullptr;      //!< [columns]
+  Activation activation = Activation::none;
+  const void* factor = nullptr;     //!< [rows, columns] of out_dtype, multiplied in (gated feed-forward)
+  int64_t factor_stride = 0;        //!< elements from row to row
+  const float* gate = nullptr;      //!< [columns], or one row a row of C when gate_stride is not 0
+  int64_t gate_stride = 0;
+  const float* residual = nullptr;  //!< [rows, columns] f32
+  int64_t residual_stride = 0;
+  void* out = nullptr;              //!< [rows, columns]
+  DType out_dtype = DType::f32;     //!< f32 or bf16
+  int64_t out_stride = 0;
+};
+
+//! The innermost matrix product of one ISA and weight dtype.
+//! C[mr, nr] (+)= sum over segments s, k < depth of A[i * a_stride + segment_offset[s] + k] * B[s * depth + k][nr]
+//! where B is packed (pack below) and depth a multiple of depth_multiple. Rows of A past the end are read and
+//! their results ignored: the memory must exist.
+struct MatmulKernel {
+  int rows;            //!< mr
+  int columns;         //!< nr
+  int depth_multiple;  //!< K is padded with zeros to this
+  int depth_block;     //!< best K for one call: its B panel stays in L1
+  DType a_dtype;       //!< what A's elements must be
+  DType b_dtype;       //!< what B is stored as
+  void (*tile)(const void* a, int64_t a_stride, const int64_t* segment_offset, int segments, int64_t depth,
+               const void* b, float* c, int64_t c_stride, bool accumulate);
+  //! Packs nr rows of W [n, k] (row-major, w_stride elements a row, f32 or bf16 by w_dtype) from column k0, `depth`
+  //! deep, into one panel; rows past `n` and columns past `k` become zero.
+  void (*pack)(const void* w, DType w_dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel);
+};
+
+//! Loops over one row or a few rows; channels contiguous. In and out are f32 or bf16 as given.
+struct KernelTable {
+  Isa isa;
+  MatmulKernel f32, bf16;  //!< by weight dtype
+  void (*epilogue)(const float* c, int64_t c_stride, int64_t rows, int64_t columns, const Epilogue& e);
+  //! out = norm(x) * weight * (1 + scale) + shift, then the activation; weight, scale, shift may be null.
+  //! rms: norm(x) = x / sqrt(mean(x^2) + eps); else (x - mean) / sqrt(var + eps).
+  void (*norm)(const void* x, DType x_dtype, int64_t channels, bool rms, float eps, const float* weight,
+               const float* bias, const float* scale, const float* shift, Activation activation, void* out,
+               DType out_dtype);
+  //! x = x * cos + rotate(x) * sin over pairs (2i, 2i+1) of one row; cos, sin [channels] f32.
+  void (*rotate)(void* x, DType dtype, int64_t channels, const float* cos, const float* sin);
+  //! out = activation(x)
+  void (*activate)(const void* x, DType x_dtype, int64_t count, Activation activation, void* out, DType out_dtype);
+  //! out = x converted between f32 and bf16
+  void (*convert)(const void* x, DType x_dtype, int64_t count, void* out, DType out_dtype);
+  //! out = x + y, f32 or bf16
+  void (*add)(const void* x, const void* y, DType dtype, int64_t count, void* out);
+};
+
+//! The table of isa().
+const KernelTable& kernels();
+
+//! What activations between layers are stored as when weights have this dtype: bf16 only where the ISA multiplies
+//! bf16, else f32.
+DType activation_dtype(DType weights);
+
+}  // namespace prax::kernels

@@ -1,0 +1,241 @@
+#include "kernels/matmul.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "base/error.h"
+#include "tensor/memory.h"
+#include "tensor/parallel.h"
+
+namespace prax::kernels {
+
+namespace {
+
+int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+int64_t blocks_of(int64_t value, int64_t block) { return (value + block - 1) / block; }
+
+//! Rows of A and columns of C that one task works on: C in f32 and the block of A stay in L2.
+constexpr int64_t task_rows = 256;
+constexpr int64_t task_columns = 768;
+//! Rows of C are one cache line longer than a power of two, so that they fall into different sets.
+constexpr int64_t line_floats = 16;
+
+//! Memory of one thread that only grows, for A, B and C blocks.
+struct Scratch {
+  std::shared_ptr<void> memory;
+  size_t bytes = 0;
+
+  void* get(size_t wanted) {
+    if (wanted > bytes) {
+      memory.reset();
+      memory = allocate(wanted);
+      bytes = wanted;
+    }
+    return memory.get();
+  }
+};
+
+thread_local Scratch a_scratch, b_scratch, c_scratch;
+
+Epilogue moved(const Epilogue& e, int64_t row, int64_t column) {
+  Epilogue at = e;
+  const auto advance = [&](auto* p, int64_t stride) { return p ? p + row * stride + column : p; };
+  if (at.bias) at.bias += column;
+  at.gate = advance(at.gate, at.gate_stride);
+  at.residual = advance(at.residual, at.residual_stride);
+  const int64_t element = static_cast<int64_t>(size_of(e.out_dtype));
+  at.out = static_cast<char*>(e.out) + (row * e.out_stride + column) * element;
+  if (at.factor) at.factor = static_cast<const char*>(e.factor) + (row * e.factor_stride + column) * element;
+  return at;
+}
+
+struct Block {
+  int64_t row, rows, column, columns;
+};
+
+//! Cuts C [m, n] into tasks and runs them on all threads.
+void for_blocks(int64_t m, int64_t n, const MatmulKernel& kernel, const std::function<void(const Block&)>& fn) {
+  const int64_t row_blocks = blocks_of(m, task_rows);
+  const int64_t rows = round_up(blocks_of(m, row_blocks), kernel.rows);
+  int64_t columns = round_up(std::min(n, task_columns), kernel.columns);
+  const int64_t wanted = 4 * int64_t{thread_count()};
+  if (row_blocks * blocks_of(n, columns) < wanted)
+    columns = std::max<int64_t>(2 * kernel.columns,
+                                round_up(blocks_of(n, blocks_of(wanted, row_blocks)), kernel.columns));
+  const int64_t column_blocks = blocks_of(n, columns), all_rows = blocks_of(m, rows);
+  // Columns fastest: neighbours share the rows of A, all of them stream through W.
+  parallel_for(all_rows * column_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t row = task / column_blocks * rows, column = task % column_blocks * columns;
+      fn({row, std::min(rows, m - row), column, std::min(columns, n - column)});
+    }
+  });
+}
+
+//! Copies [rows, depth] of A from column k0 into rows of `pitch` elements of the kernel's dtype, zeros behind.
+void copy_rows(const void* a, DType a_dtype, int64_t a_stride, int64_t rows, int64_t depth, int64_t padded,
+               const MatmulKernel& kernel, int64_t pitch, void* out) {
+  const size_t from_size = size_of(a_dtype), to_size = size_of(kernel.a_dtype);
+  for (int64_t r = 0; r < rows; ++r) {
+    const char* from = static_cast<const char*>(a) + static_cast<size_t>(r * a_stride) * from_size;
+    char* to = static_cast<char*>(out) + static_cast<size_t>(r * pitch) * to_size;
+    if (a_dtype == kernel.a_dtype) {
+      std::memcpy(to, from, static_cast<size_t>(depth) * to_size);
+    } else {
+      kernels().convert(from, a_dtype, depth, to, kernel.a_dtype);
+    }
+    if (padded > depth)
+      std::memset(to + static_cast<size_t>(depth) * to_size, 0, static_cast<size_t>(padded - depth) * to_size);
+  }
+}
+
+//! A panel of W for (panel, group): packed before, or packed now.
+using PanelAt = std::function<const void*(int64_t panel, int64_t group)>;
+
+void matmul_blocks(const void* a, DType a_dtype, int64_t m, int64_t a_stride, int64_t n, int64_t k,
+                   const MatmulKernel& kernel, const Epilogue& e, const PanelAt& panel_at) {
+  if (m == 0 || n == 0) return;
+  const int64_t group_depth = kernel.depth_block, groups = blocks_of(k, group_depth);
+  for_blocks(m, n, kernel, [&](const Block& block) {
+    const int64_t padded_rows = round_up(block.rows, kernel.rows);
+    const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
+    const size_t a_size = size_of(kernel.a_dtype);
+    const int64_t pitch = round_up(std::min(k, group_depth), kernel.depth_multiple) + 64 / static_cast<int64_t>(a_size);
+    auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(padded_rows * c_stride) * 4));
+    void* rows = a_scratch.get(static_cast<size_t>(padded_rows * pitch) * a_size);
+    const char* from = static_cast<const char*>(a) + static_cast<size_t>(block.row * a_stride) * size_of(a_dtype);
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t depth = std::min(group_depth, k - g * group_depth);
+      const int64_t padded = round_up(depth, kernel.depth_multiple);
+      copy_rows(from + static_cast<size_t>(g * group_depth) * size_of(a_dtype), a_dtype, a_stride, block.rows, depth,
+                padded, kernel, pitch, rows);
+      for (int64_t column = 0; column < block.columns; column += kernel.columns) {
+        const void* panel = panel_at((block.column + column) / kernel.columns, g);
+        const int64_t no_offset = 0;
+        for (int64_t row = 0; row < padded_rows; row += kernel.rows)
+          kernel.tile(static_cast<char*>(rows) + static_cast<size_t>(row * pitch) * a_size, pitch, &no_offset, 1,
+                      padded, panel, c + row * c_stride + column, c_stride, g > 0);
+      }
+    }
+    kernels().epilogue(c, c_stride, block.rows, block.columns, moved(e, block.row, block.column));
+  });
+}
+
+//! What pack() reads directly; other floating dtypes become f32 first.
+Tensor packable(const Tensor& w) { return w.dtype() == DType::bf16 ? w : w.to(DType::f32); }
+
+}  // namespace
+
+int64_t PackedMatrix::group_depth(int64_t group) const {
+  return segments_ > 1 ? depth_ : std::min(depth_, k_ - group * depth_);
+}
+
+int64_t PackedMatrix::padded_depth(int64_t group) const {
+  return round_up(group_depth(group), kernel().depth_multiple);
+}
+
+const void* PackedMatrix::panel(int64_t panel, int64_t group) const {
+  const MatmulKernel& k = kernel();
+  const int64_t group_bytes =
+      segments_ * round_up(depth_, k.depth_multiple) * k.columns * static_cast<int64_t>(size_of(dtype_));
+  return static_cast<const char*>(data_.raw()) + panel * panel_bytes_ + group * group_bytes;
+}
+
+PackedMatrix PackedMatrix::pack(const Tensor& w, DType dtype) {
+  PackedMatrix p;
+  p.dtype_ = dtype;
+  p.n_ = w.dim(0);
+  p.k_ = w.dim(1);
+  const MatmulKernel& kernel = p.kernel();
+  p.depth_ = std::min<int64_t>(kernel.depth_block, p.k_);
+  p.groups_ = blocks_of(p.k_, kernel.depth_block);
+  const int64_t padded_k = round_up(p.k_, kernel.depth_multiple), panels = blocks_of(p.n_, kernel.columns);
+  p.panel_bytes_ = padded_k * kernel.columns * static_cast<int64_t>(size_of(dtype));
+  p.data_ = Tensor::empty({panels, padded_k, kernel.columns}, dtype);
+  const Tensor source = packable(w);
+  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j)
+      for (int64_t g = 0; g < p.groups_; ++g) {
+        const int64_t row = j * kernel.columns, k0 = g * p.depth_;
+        kernel.pack(static_cast<const char*>(source.raw()) +
+                        static_cast<size_t>(row * p.k_ + k0) * size_of(source.dtype()),
+                    source.dtype(), p.k_, std::min<int64_t>(kernel.columns, p.n_ - row), p.group_depth(g),
+                    p.padded_depth(g), const_cast<void*>(p.panel(j, g)));
+      }
+  });
+  return p;
+}
+
+PackedMatrix PackedMatrix::pack_taps(const Tensor& w, DType dtype, int64_t groups, int64_t segments, int64_t depth) {
+  PackedMatrix p;
+  p.dtype_ = dtype;
+  p.n_ = w.dim(0);
+  p.k_ = w.dim(1);
+  p.groups_ = groups;
+  p.segments_ = segments;
+  p.depth_ = depth;
+  if (p.k_ != groups * segments * depth) throw Error(ErrorKind::internal, "convolution taps do not fit the weights");
+  const MatmulKernel& kernel = p.kernel();
+  const int64_t padded = round_up(depth, kernel.depth_multiple), panels = blocks_of(p.n_, kernel.columns);
+  const int64_t segment_bytes = padded * kernel.columns * static_cast<int64_t>(size_of(dtype));
+  p.panel_bytes_ = groups * segments * segment_bytes;
+  p.data_ = Tensor::empty({panels, groups * segments * padded, kernel.columns}, dtype);
+  const Tensor source = packable(w);
+  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j)
+      for (int64_t i = 0; i < groups * segments; ++i) {
+        const int64_t row = j * kernel.columns;
+        kernel.pack(static_cast<const char*>(source.raw()) +
+                        static_cast<size_t>(row * p.k_ + i * depth) * size_of(source.dtype()),
+                    source.dtype(), p.k_, std::min<int64_t>(kernel.columns, p.n_ - row), depth, padded,
+                    static_cast<char*>(p.data_.raw()) + j * p.panel_bytes_ + i * segment_bytes);
+      }
+  });
+  return p;
+}
+
+void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e) {
+  matmul_blocks(a, a_dtype, m, a_stride, w.rows(), w.depth(), w.kernel(), e,
+                [&](int64_t panel, int64_t group) { return w.panel(panel, group); });
+}
+
+void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
+                     const Epilogue& e) {
+  const MatmulKernel& kernel = dtype == DType::f32 ? kernels().f32 : kernels().bf16;
+  const int64_t n = w.dim(0), k = w.dim(1);
+  const Tensor source = packable(w);
+  matmul_blocks(a, a_dtype, m, a_stride, n, k, kernel, e, [&](int64_t panel, int64_t group) -> const void* {
+    const int64_t row = panel * kernel.columns, k0 = group * kernel.depth_block;
+    const int64_t depth = std::min<int64_t>(kernel.depth_block, k - k0);
+    const int64_t padded = round_up(depth, kernel.depth_multiple);
+    void* packed = b_scratch.get(static_cast<size_t>(padded * kernel.columns) * size_of(dtype));
+    kernel.pack(static_cast<const char*>(source.raw()) + static_cast<size_t>(row * k + k0) * size_of(source.dtype()),
+                source.dtype(), k, std::min<int64_t>(kernel.columns, n - row), depth, padded, packed);
+    return packed;
+  });
+}
+
+void matmul_taps(std::span<const void* const> group_base, const int64_t* segment_offset, int64_t m, int64_t a_stride,
+                 const PackedMatrix& w, const Epilogue& e) {
+  const MatmulKernel& kernel = w.kernel();
+  const int64_t depth = w.padded_depth(0);
+  const size_t a_size = size_of(kernel.a_dtype);
+  for_blocks(m, w.rows(), kernel, [&](const Block& block) {
+    const int64_t padded_rows = round_up(block.rows, kernel.rows);
+    const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
+    auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(padded_rows * c_stride) * 4));
+    for (int64_t g = 0; g < w.groups(); ++g) {
+      const char* base = static_cast<const char*>(group_base[static_cast<size_t>(g)]);
+      for (int64_t column = 0; column < block.columns; column += kernel.columns) {
+        const void* panel = w.panel((block.column + column) / kernel.columns, g);
+        for (int64_t row = 0; row < padded_rows; row += kernel.rows)
+          kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset,
+                      static_cast<int>(w.segments()), depth, panel, c + row * c_stride + column, c_stride, g > 0);
+      }
+    }
+    kernels().epilogue(c, c_stride, block.rows, block.columns, moved(e, block.row, block.column));
+  });
+}
+
+}  // namespace prax::kernels

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/kernels.h"
+#include "tensor/tensor.h"
+
+namespace prax::kernels {
+
+//! A weight matrix W [n, k] in the layout of the ISA's kernel: panels of `columns` rows of W, each cut along k into
+//! groups whose panel stays in L1. Packed for the ISA in use when it was made.
+class PackedMatrix {
+public:
+  PackedMatrix() = default;
+  //! From W [n, k], f32 or bf16 (other floating dtypes are converted), to `dtype` (f32 or bf16).
+  static PackedMatrix pack(const Tensor& w, DType dtype);
+  //! From W [n, groups * segments * depth], for matmul_taps: each group is a run of segments, each `depth` deep.
+  static PackedMatrix pack_taps(const Tensor& w, DType dtype, int64_t groups, int64_t segments, int64_t depth);
+
+  bool defined() const { return n_ > 0; }
+  int64_t rows() const { return n_; }
+  int64_t depth() const { return k_; }
+  DType dtype() const { return dtype_; }
+  size_t bytes() const { return data_.bytes(); }
+  const MatmulKernel& kernel() const { return dtype_ == DType::f32 ? kernels().f32 : kernels().bf16; }
+  int64_t groups() const { return groups_; }
+  int64_t segments() const { return segments_; }
+  int64_t group_depth(int64_t group) const;    //!< real k in a group (of one segment, with taps)
+  int64_t padded_depth(int64_t group) const;   //!< rounded up to the kernel's multiple
+  const void* panel(int64_t panel, int64_t group) const;
+
+private:
+  int64_t n_ = 0, k_ = 0, groups_ = 0, segments_ = 1, depth_ = 0, panel_bytes_ = 0;
+  DType dtype_ = DType::f32;
+  Tensor data_;
+};
+
+//! out = epilogue(A W^T), A [m, k] row-major with a_stride elements a row, of f32 or bf16. In the epilogue, pointers
+//! are those of the whole matrix. Deterministic: the result does not depend on the number of threads.
+void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e);
+
+//! The same without a packed copy: panels of W [n, k] are packed when used and forgotten. For weights that are used
+//! once (text encoders), or that do not fit in memory packed.
+void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
+                     const Epilogue& e);
+
+//! Convolution as products with shifted rows: row i of A in group g, segment s begins at
+//! group_base[g] + i * a_stride + segment_offset[s] (elements of the kernel's a_dtype) and is `depth` long. Nothing
+//! is copied, so up to kernel().rows - 1 rows past m must be readable.
+void matmul_taps(std::span<const void* const> group_base, const int64_t* segment_offset, int64_t m, int64_t a_stride,
+                 const PackedMatrix& w, const Epilogue& e);
+
+}  // namespace prax::kernels
