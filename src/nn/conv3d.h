@@ -1,0 +1,69 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "checkpoint/weights.h"
+#include "kernels/matmul.h"
+#include "nn/frame.h"
+
+namespace prax::nn {
+
+//! Takes the frames that a layer makes, one by one.
+using Emit = std::function<void(Frame)>;
+
+//! A 3-D convolution over a stream of frames: spatial padding with zeros, temporal padding by repeating the first
+//! frame (and, when not causal, the last). Frames go in one at a time and come out as soon as their inputs are known
+//! (one frame later when not causal), so that memory does not grow with the clip, and the result equals that of the
+//! whole clip at once. Kernel 3x3x3 with stride 1, or 2 in all three dimensions; the weights are packed at first use.
+//! Reference: LTXVideoCausalConv3d, diffusers models/autoencoders/autoencoder_kl_ltx.py.
+class Conv3d {
+public:
+  //! Reads "weight" [out, in, 3, 3, 3] and "bias" [out].
+  Conv3d(const checkpoint::Weights& weights, int64_t in, int64_t out, bool causal, DType dtype, int64_t stride = 1);
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+
+  //! Forgets the frames of the clip before.
+  void begin();
+  //! `norm` (may be null) is applied to the frame on its way in; `residuals`, when given, are added to the outputs in
+  //! order and taken off the queue.
+  void push(const Frame& frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals = nullptr);
+  //! The last frame has come.
+  void finish(const Emit& emit, std::deque<Frame>* residuals = nullptr);
+
+private:
+  void pack();
+  Frame convolve(const Plane& before, const Plane& now, const Plane& after, std::deque<Frame>* residuals);
+  Plane& next_plane(const Frame& frame);
+
+  int64_t in_, out_, stride_;
+  bool causal_;
+  DType dtype_;
+  Tensor weight_, bias_;
+  std::string name_;
+  kernels::PackedMatrix packed_;
+  int64_t chunks_ = 1, chunk_ = 0, pitch_ = 0;
+
+  std::vector<Plane> ring_;  //!< the last three inputs
+  int64_t pushed_ = 0;
+};
+
+//! A 1x1x1 convolution of one frame. Reads "weight" [out, in, 1, 1, 1] and "bias".
+class PointConv {
+public:
+  PointConv() = default;
+  PointConv(const checkpoint::Weights& weights, int64_t in, int64_t out, DType dtype);
+  Frame operator()(const Frame& frame, const Norm* norm) const;
+
+private:
+  int64_t in_ = 0, out_ = 0;
+  DType dtype_ = DType::f32;
+  Tensor weight_, bias_;
+  std::string name_;
+  mutable kernels::PackedMatrix packed_;
+};
+
+}  // namespace prax::nn

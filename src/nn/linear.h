@@ -1,0 +1,64 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "checkpoint/weights.h"
+#include "kernels/matmul.h"
+#include "tensor/tensor.h"
+
+namespace prax::nn {
+
+//! How long a layer's weights stay in memory in the kernel's layout.
+enum class Residency {
+  packed,   //!< packed at the first use, kept until release()
+  streamed  //!< packed piece by piece each time, straight from the file: for weights that one run uses once
+};
+
+//! What is fused behind a product: y = activation(x W^T + b); y *= factor; y = residual + gate * y.
+struct Fusion {
+  kernels::Activation activation = kernels::Activation::none;
+  const Tensor* factor = nullptr;    //!< of the output's shape and dtype
+  const float* gate = nullptr;       //!< [out], or [rows, out] with gate_stride elements a row
+  int64_t gate_stride = 0;
+  const Tensor* residual = nullptr;  //!< f32, of the output's shape
+};
+
+//! y = x W^T + b (torch.nn.Linear). Several weights of the same input width may be stacked into one product.
+class Linear {
+public:
+  Linear() = default;
+  //! Reads "weight" [out, in] and, if asked, "bias" [out]. `dtype` (f32 or bf16) is that of the products.
+  Linear(const checkpoint::Weights& weights, int64_t in, int64_t out, bool bias, DType dtype,
+         Residency residency = Residency::packed);
+  //! Stacked: the outputs stand side by side.
+  Linear(const std::vector<checkpoint::Weights>& weights, int64_t in, const std::vector<int64_t>& outs, bool bias,
+         DType dtype, Residency residency = Residency::packed);
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+
+  //! x [..., in] (f32 or bf16) -> [rows, out] of `out_dtype`.
+  Tensor operator()(const Tensor& x, DType out_dtype, const Fusion& fusion = {}) const;
+  //! The same into `out` [rows, out]. `out` may be the residual.
+  void into(const Tensor& x, Tensor& out, const Fusion& fusion = {}) const;
+
+  //! Drops the packed copy; the next use packs again.
+  void release() { packed_ = {}; }
+
+private:
+  void pack() const;
+
+  int64_t in_ = 0, out_ = 0;
+  DType dtype_ = DType::f32;
+  Residency residency_ = Residency::packed;
+  std::vector<Tensor> weights_;
+  std::vector<std::string> names_;
+  Tensor bias_;
+  mutable kernels::PackedMatrix packed_;
+};
+
+//! A small tensor as f32 in memory (norm weights, biases, tables), checked to be floating and finite.
+Tensor load_f32(const checkpoint::Weights& weights, std::string_view name, const Shape& shape);
+
+}  // namespace prax::nn

@@ -1,0 +1,43 @@
+#include "nn/norm.h"
+
+#include <vector>
+
+#include "tensor/parallel.h"
+
+namespace prax::nn {
+
+Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype) {
+  const int64_t channels = x.dim(-1), rows = x.numel() / channels;
+  Tensor out = Tensor::empty(x.shape(), out_dtype);
+  const auto& k = kernels::kernels();
+  const size_t in_row = static_cast<size_t>(channels) * size_of(x.dtype());
+  const size_t out_row = static_cast<size_t>(channels) * size_of(out_dtype);
+  const char* from = static_cast<const char*>(x.raw());
+  char* to = static_cast<char*>(out.raw());
+  parallel_for(rows, std::max<int64_t>(1, 32768 / channels), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t m = r * norm.modulation_stride;
+      k.norm(from + static_cast<size_t>(r) * in_row, x.dtype(), channels, norm.rms, norm.eps, norm.weight, norm.bias,
+             norm.scale ? norm.scale + m : nullptr, norm.shift ? norm.shift + m : nullptr, norm.activation,
+             to + static_cast<size_t>(r) * out_row, out_dtype);
+    }
+  });
+  return out;
+}
+
+void norm_rotate(void* x, DType dtype, int64_t rows, int64_t channels, int64_t stride, float eps, const float* weight,
+                 const float* cos, const float* sin) {
+  const auto& k = kernels::kernels();
+  parallel_for(rows, std::max<int64_t>(1, 16384 / channels), [&](int64_t begin, int64_t end) {
+    std::vector<float> row(static_cast<size_t>(channels));
+    for (int64_t r = begin; r < end; ++r) {
+      void* at = static_cast<char*>(x) + static_cast<size_t>(r * stride) * size_of(dtype);
+      k.norm(at, dtype, channels, true, eps, weight, nullptr, nullptr, nullptr, kernels::Activation::none, row.data(),
+             DType::f32);
+      if (cos) k.rotate(row.data(), DType::f32, channels, cos + r * channels, sin + r * channels);
+      k.convert(row.data(), DType::f32, channels, at, dtype);
+    }
+  });
+}
+
+}  // namespace prax::nn
