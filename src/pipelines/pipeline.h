@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/cancellation.h"
+#include "base/progress.h"
+#include "checkpoint/folder.h"
+#include "media/frame_sink.h"
+#include "tensor/random.h"
+#include "tensor/tensor.h"
+
+namespace prax::pipelines {
+
+//! One argument of the family's reference pipeline, by the reference's name.
+struct Argument {
+  std::string name;              //!< "num_inference_steps"
+  std::string type;              //!< "int", "float", "string", "floats" (list), "file" (safetensors with one tensor)
+  nlohmann::json default_value;  //!< null when there is none
+  std::string help;
+};
+
+//! What to make. `arguments` holds the reference's names; absent ones take the checkpoint's or the reference's default.
+struct Request {
+  std::string prompt;
+  std::string negative_prompt;
+  uint64_t seed = 0;
+  //! Seed of what the reference draws from torch's global generator; the seed when absent.
+  std::optional<uint64_t> global_seed;
+  nlohmann::json arguments = nlohmann::json::object();
+};
+
+//! A run between two denoising steps: with the request, all that is needed to go on. The result of going on is
+//! bit-identical to that of an uninterrupted run.
+struct Run {
+  Request request;           //!< `arguments` complete: every argument has its value
+  media::VideoFormat format; //!< of each clip
+  int64_t step = 0;          //!< finished steps
+  int64_t steps = 0;
+  Tensor latents;            //!< f32, packed as the denoiser takes them [B, tokens, channels]
+  Generator generator;
+  Generator global_generator;
+};
+
+//! What a run file keeps for the program that wrote it, beside the run: "output", "dtype" ...
+using RunNotes = std::map<std::string, std::string>;
+
+//! Writes a run to a file and reads it back (safetensors with the request as metadata). Atomic. Only the latest
+//! state is kept. load_run throws Error(input) on a file that is no run.
+void save_run(const std::filesystem::path& file, const Run& run, const std::string& model, const RunNotes& notes = {});
+Run load_run(const std::filesystem::path& file, std::string* model = nullptr, RunNotes* notes = nullptr);
+
+//! What a caller hears of a run and can do to it. All calls come from the thread that runs the pipeline.
+struct Monitor {
+  std::function<void(const Progress&)> progress;
+  //! After each denoising step (for saving the run, previews, tests).
+  std::function<void(const Run&)> after_step;
+  //! Named intermediates in the names of the reference cases ("text_encoder.0.out", "transformer.1.in.timestep",
+  //! "vae.decode.0.out"). Set only by `verify` and tests.
+  std::function<void(const std::string& name, const Tensor&)> probe;
+  const CancelToken* cancel = nullptr;
+
+  void report(std::string_view stage, int64_t step, int64_t steps) const {
+    if (progress) progress({stage, step, steps});
+  }
+  void check() const {
+    if (cancel) cancel->check();
+  }
+};
+
+struct LoadOptions {
+  DType dtype = DType::bf16;  //!< arithmetic of the matrix products: f32 or bf16
+  std::string variant;        //!< of the weight files, "" for automatic
+};
+
+//! A model folder made ready to run. Weights are mapped, packed when first used, and let go by stage.
+class Pipeline {
+public:
+  virtual ~Pipeline() = default;
+
+  virtual std::string family() const = 0;           //!< "ltx-video"
+  virtual std::string reference_class() const = 0;  //!< "LTXPipeline"
+  virtual const std::vector<Argument>& arguments() const = 0;
+
+  //! Checks the request, completes its arguments, draws the initial latents. Error(usage) names the nearest legal
+  //! value (sizes, frame counts) or argument (a misspelt name).
+  virtual Run begin(const Request& request) = 0;
+  //! Encodes the text and takes the steps that are left.
+  virtual void denoise(Run& run, const Monitor& monitor) = 0;
+  //! Decodes clip `index` of the batch into the sink as frames become ready; calls begin(), frame()..., finish().
+  //! Leaves the run as it was.
+  virtual void decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) = 0;
+  //! A small picture of the latents as they stand: [H, W, 3] f32 in 0..1, of the middle frame.
+  virtual Tensor preview(const Run& run) = 0;
+};
+
+//! Whether load() has a family for the `_class_name` of a model_index.json.
+bool can_run(std::string_view reference_class);
+
+//! Reads model_index.json and picks the family. Error(checkpoint) names the families that work.
+std::unique_ptr<Pipeline> load(const std::filesystem::path& folder, const LoadOptions& options = {});
+
+}  // namespace prax::pipelines

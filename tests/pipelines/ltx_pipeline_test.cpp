@@ -1,0 +1,188 @@
+#include "pipelines/ltx/ltx_pipeline.h"
+
+#include <map>
+
+#include "base/error.h"
+#include "support/golden.h"
+
+namespace prax {
+namespace {
+
+using pipelines::LoadOptions;
+using pipelines::Monitor;
+using pipelines::Request;
+using PipelineRun = pipelines::Run;
+using test::Golden;
+
+class NoSink : public media::FrameSink {
+public:
+  void begin(const media::VideoFormat& f) override { format = f; }
+  void frame(std::span<const float> rgb) override { pixels.insert(pixels.end(), rgb.begin(), rgb.end()); }
+  void finish() override { finished = true; }
+  media::VideoFormat format;
+  std::vector<float> pixels;
+  bool finished = false;
+};
+
+Request request_of(const Golden& golden) {
+  return {golden.json["prompt"], golden.json["negative_prompt"], golden.json["seed"], golden.json["global_seed"],
+          golden.json["arguments"]};
+}
+
+std::filesystem::path folder_of(const Golden& golden) { return golden.path / golden.json["checkpoint"].get<std::string>(); }
+
+class PipelineGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(PipelineGolden, EveryRecordedTensorIsTheReferences) {
+  const Golden golden(GetParam());
+  const auto pipeline = pipelines::load(folder_of(golden), LoadOptions{DType::f32, ""});
+  std::map<std::string, Tensor> seen;
+  Monitor monitor;
+  monitor.probe = [&](const std::string& name, const Tensor& t) { seen[name] = t; };
+  PipelineRun run = pipeline->begin(request_of(golden));
+  pipeline->denoise(run, monitor);
+  NoSink sink;
+  pipeline->decode(run, 0, sink, monitor);
+  EXPECT_TRUE(sink.finished);
+  for (const auto& [name, entry] : golden.tensors->entries()) {
+    ASSERT_TRUE(seen.contains(name)) << name << " was never made";
+    EXPECT_EQ(seen[name].shape(), entry.shape) << name;
+    EXPECT_LT(test::relative_error(seen[name], golden[name]), 1e-3) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, PipelineGolden,
+                         testing::Values("ltx_090_t2v", "ltx_091_t2v", "ltx_091_t2v_rescale", "ltx_095_t2v", "nano_t2v"));
+
+class Small : public testing::Test {
+protected:
+  Small() : golden("ltx_090_t2v"), pipeline(pipelines::load(folder_of(golden), LoadOptions{DType::f32, ""})) {}
+  void refuses(nlohmann::json arguments, const std::string& word) {
+    Request request = request_of(golden);
+    request.arguments.update(arguments);
+    try {
+      pipeline->begin(request);
+      ADD_FAILURE() << arguments.dump() << " was accepted";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::usage);
+      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos) << e.what() << " / " << e.hint();
+    }
+  }
+  std::vector<float> frames(PipelineRun& run) {
+    pipeline->denoise(run, {});
+    NoSink sink;
+    pipeline->decode(run, 0, sink, {});
+    return sink.pixels;
+  }
+  Golden golden;
+  std::unique_ptr<pipelines::Pipeline> pipeline;
+};
+
+TEST_F(Small, NamesTheNearestLegalSizes) {
+  refuses({{"width", 100}}, "96 or 128");
+  refuses({{"height", 20}}, "32");
+  refuses({{"num_frames", 20}}, "17 or 25");
+  refuses({{"num_frames", 4}}, "1 or 9");
+  refuses({{"width", 0}}, "width");
+  refuses({{"num_inference_steps", 0}}, "num_inference_steps");
+}
+
+TEST_F(Small, SuggestsArgumentsAndChecksTypes) {
+  refuses({{"num_inference_step", 3}}, "num_inference_steps");
+  refuses({{"guidance", 3}}, "guidance_scale");
+  refuses({{"width", "wide"}}, "whole number");
+  refuses({{"width", 96.5}}, "whole number");
+  refuses({{"timesteps", "x"}}, "list");
+}
+
+TEST_F(Small, RefusesInvalidUtf8) {
+  Request request = request_of(golden);
+  request.prompt = "a \xc3( b";
+  EXPECT_THROW(pipeline->begin(request), Error);
+  request.prompt = "\xed\xa0\x80";
+  EXPECT_THROW(pipeline->begin(request), Error);
+}
+
+TEST_F(Small, AResumedRunIsBitIdentical) {
+  PipelineRun whole = pipeline->begin(request_of(golden));
+  const auto want = frames(whole);
+  // Stop after each step in turn, go on in a pipeline of its own.
+  for (int64_t stop = 1; stop <= 3; ++stop) {
+    PipelineRun run = pipeline->begin(request_of(golden));
+    CancelToken cancel;
+    Monitor monitor;
+    monitor.cancel = &cancel;
+    PipelineRun saved;
+    monitor.after_step = [&](const PipelineRun& r) {
+      if (r.step != stop) return;
+      saved = r;
+      saved.generator = Generator::from_state(r.generator.state());
+      cancel.cancel();
+    };
+    if (stop < 3) {
+      EXPECT_THROW(pipeline->denoise(run, monitor), Error);
+    } else {
+      pipeline->denoise(run, monitor);
+    }
+    EXPECT_EQ(saved.step, stop);
+    pipeline = pipelines::load(folder_of(golden), LoadOptions{DType::f32, ""});
+    EXPECT_EQ(frames(saved), want);
+  }
+}
+
+TEST_F(Small, MakesSeveralClips) {
+  Request request = request_of(golden);
+  request.arguments["num_videos_per_prompt"] = 2;
+  PipelineRun run = pipeline->begin(request);
+  EXPECT_EQ(run.latents.dim(0), 2);
+  pipeline->denoise(run, {});
+  NoSink a, b;
+  pipeline->decode(run, 0, a, {});
+  pipeline->decode(run, 1, b, {});
+  EXPECT_EQ(a.pixels.size(), b.pixels.size());
+  EXPECT_NE(a.pixels, b.pixels);
+}
+
+TEST_F(Small, TakesOwnTimesteps) {
+  Request request = request_of(golden);
+  request.arguments["timesteps"] = {900, 500};
+  PipelineRun run = pipeline->begin(request);
+  EXPECT_EQ(run.steps, 2);
+  EXPECT_FALSE(frames(run).empty());
+}
+
+TEST_F(Small, WithoutGuidanceTheNegativePromptDoesNotMatter) {
+  Request request = request_of(golden);
+  request.arguments["guidance_scale"] = 1.0;
+  PipelineRun one = pipeline->begin(request);
+  request.negative_prompt = "something else";
+  PipelineRun two = pipeline->begin(request);
+  EXPECT_EQ(frames(one), frames(two));
+}
+
+TEST_F(Small, PreviewsAPicture) {
+  PipelineRun run = pipeline->begin(request_of(golden));
+  const Tensor before = pipeline->preview(run);
+  EXPECT_EQ(before.rank(), 3);
+  EXPECT_EQ(before.dim(2), 3);
+  pipeline->denoise(run, {});
+  const Tensor after = pipeline->preview(run);
+  EXPECT_GT(test::relative_error(after, before), 0.01);
+}
+
+TEST_F(Small, CancelsWithinAStep) {
+  PipelineRun run = pipeline->begin(request_of(golden));
+  CancelToken cancel;
+  cancel.cancel();
+  Monitor monitor;
+  monitor.cancel = &cancel;
+  try {
+    pipeline->denoise(run, monitor);
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::interrupted);
+  }
+}
+
+}  // namespace
+}  // namespace prax
