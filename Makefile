@@ -1,0 +1,66 @@
+# The whole house from a bare Debian 12: `make demo` and `make test` install what is missing, build and run.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+JOBS ?= $(shell scripts/jobs.sh)
+PREFIX ?= /usr/local
+CTEST_OPTIONS ?=
+
+PROMPT ?= a red balloon rises over the sea at sunset
+OUT ?= demo.mp4
+
+PRAX := build/release/apps/prax/prax
+STEP := scripts/step.sh
+CORES = $(JOBS) $(if $(filter 1,$(JOBS)),core,cores)
+
+.PHONY: help demo build test asan tsan fmt lint install clean packages dev-packages
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## build prax and generate demo.mp4 with the embedded model
+	@$(STEP) 'generating "$(PROMPT)"' - $(PRAX) generate "$(PROMPT)" -o "$(OUT)"
+	@echo "    $(OUT) plays in any player; $(PRAX) --help says what else there is"
+
+build: packages ## build the program alone
+	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=OFF
+	@$(STEP) "building prax on $(CORES) (a few minutes the first time)" build/logs/build-release.log \
+	  cmake --build --preset release --target prax -j $(JOBS)
+
+test: packages ## build everything and run the tests
+	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=ON
+	@$(STEP) "building prax and the tests on $(CORES) (several minutes the first time)" build/logs/build-release.log \
+	  cmake --build --preset release -j $(JOBS)
+	@scripts/test.sh release $(JOBS) $(CTEST_OPTIONS)
+
+asan tsan: packages
+	@$(STEP) "configuring for $@" build/logs/configure-$@.log cmake --preset $@ -DPRAX_TESTS=ON
+	@$(STEP) "building the tests with $@ on $(CORES) (several minutes the first time)" build/logs/build-$@.log \
+	  cmake --build --preset $@ -j $(JOBS)
+	@scripts/test.sh $@ $(JOBS) $(CTEST_OPTIONS)
+
+asan: ## run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+tsan: ## run the tests under ThreadSanitizer
+
+fmt: dev-packages ## format every C++ file
+	@$(STEP) "formatting" - scripts/format.sh
+
+lint: packages dev-packages ## check formatting, scripts and clang-tidy's rules
+	@$(STEP) "checking the formatting" build/logs/format.log scripts/format.sh --check
+	@$(STEP) "checking the scripts" build/logs/shellcheck.log shellcheck -x scripts/*.sh tests/house/*.sh .ci/run
+	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=ON
+	@$(STEP) "checking with clang-tidy on $(CORES) (many minutes)" build/logs/clang-tidy.log \
+	  run-clang-tidy -quiet -p build/release -j $(JOBS) "$(CURDIR)/(src|apps)/"
+
+install: build ## install prax, its model and its documents under PREFIX (default /usr/local)
+	@$(STEP) "installing to $(DESTDIR)$(PREFIX)" build/logs/install.log cmake --install build/release --prefix "$(PREFIX)"
+
+clean: ## remove all that was built
+	rm -rf build
+
+packages:
+	@scripts/install_packages.sh scripts/packages.txt
+
+dev-packages:
+	@scripts/install_packages.sh scripts/packages-dev.txt
