@@ -47,6 +47,23 @@ fs::path embedded_model_path() {
               "set PRAX_NANO to its folder, or choose a model with --model");
 }
 
+fs::path manifests_path() {
+  std::vector<fs::path> candidates;
+  if (const fs::path program = program_path(); !program.empty())
+    candidates.push_back(program.parent_path().parent_path() / "share/praxinoscope/manifests");
+#ifdef PRAX_SOURCE_MODELS
+  candidates.push_back(fs::path(PRAX_SOURCE_MODELS).parent_path() / "manifests");
+#endif
+  std::string places;
+  for (const fs::path& candidate : candidates) {
+    std::error_code error;
+    if (fs::is_directory(candidate, error)) return candidate;
+    places += (places.empty() ? "" : ", ") + candidate.string();
+  }
+  throw Error(ErrorKind::io, "the manifests of published models were not found (looked in " + places + ")",
+              "install prax with its share folder, or name a manifest's file with --config");
+}
+
 fs::path resolve_model(const fs::path& name) {
   if (name == "nano") return embedded_model_path();
   const std::string text = name.string();

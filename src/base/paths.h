@@ -22,4 +22,8 @@ std::filesystem::path embedded_model_path();
 //! also where no shell expanded it). A folder called "nano" is reached as "./nano".
 std::filesystem::path resolve_model(const std::filesystem::path& name);
 
+//! Where the manifests of published checkpoints (configurations and shapes without weights) are: beside an installation
+//! or in the source tree, as the embedded model is. Throws Error(io) that names the places.
+std::filesystem::path manifests_path();
+
 }  // namespace prax

@@ -80,7 +80,9 @@ private:
 
 //! Random weights of the asked shapes for benchmarks: matrices and kernels normal / sqrt(fan-in) with fan-in =
 //! numel / shape[0], 1-D weights (gains of norms) near 1, other vectors and scalars near 0. The same name and shape
-//! give the same numbers on every machine. Approximately normal; they repeat after 1048573 values.
+//! give the same numbers on every machine. Approximately normal; they repeat after 1048573 values. Matrices from 8 MB
+//! on are read-only windows onto a few files in memory that all of them share (one a fan-in and dtype), so that a model
+//! of any size takes no anonymous memory; their numbers repeat after 8191 pages.
 class SyntheticSource : public TensorSource {
 public:
   //! dtype f32, bf16 or f16; otherwise Error(usage).

@@ -23,12 +23,17 @@ const KernelTable& table();
 const KernelTable& kernels() {
   switch (isa()) {
 #if defined(__x86_64__)
-    case Isa::avx2: return avx2::table();
-    case Isa::avx512: return avx512::table();
-    case Isa::avx512_bf16: return avx512_bf16::table();
-    case Isa::amx: return amx::table();
+    case Isa::avx2:
+      return avx2::table();
+    case Isa::avx512:
+      return avx512::table();
+    case Isa::avx512_bf16:
+      return avx512_bf16::table();
+    case Isa::amx:
+      return amx::table();
 #endif
-    default: return portable::table();
+    default:
+      return portable::table();
   }
 }
 

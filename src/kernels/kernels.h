@@ -15,16 +15,16 @@ enum class Activation : uint8_t { none, silu, gelu_tanh };
 //! y = activation(c + bias); y *= factor; y = residual + gate * y; out = y.
 //! Columns are the block's own: the driver has moved all pointers to the block's first column.
 struct Epilogue {
-  const float* bias = nullptr;      //!< [columns]
+  const float* bias = nullptr;  //!< [columns]
   Activation activation = Activation::none;
-  const void* factor = nullptr;     //!< [rows, columns] of out_dtype, multiplied in (gated feed-forward)
-  int64_t factor_stride = 0;        //!< elements from row to row
-  const float* gate = nullptr;      //!< [columns], or one row a row of C when gate_stride is not 0
+  const void* factor = nullptr;  //!< [rows, columns] of out_dtype, multiplied in (gated feed-forward)
+  int64_t factor_stride = 0;     //!< elements from row to row
+  const float* gate = nullptr;   //!< [columns], or one row a row of C when gate_stride is not 0
   int64_t gate_stride = 0;
   const float* residual = nullptr;  //!< [rows, columns] f32
   int64_t residual_stride = 0;
-  void* out = nullptr;              //!< [rows, columns]
-  DType out_dtype = DType::f32;     //!< f32 or bf16
+  void* out = nullptr;           //!< [rows, columns]
+  DType out_dtype = DType::f32;  //!< f32 or bf16
   int64_t out_stride = 0;
 };
 

@@ -17,9 +17,12 @@ int64_t blocks_of(int64_t value, int64_t block) { return (value + block - 1) / b
 
 //! Rows of A and columns of C that one task works on: C in f32 and the block of A stay in L2.
 constexpr int64_t task_rows = 256;
-constexpr int64_t task_columns = 768;
+constexpr int64_t task_columns = 512;
 //! Rows of C are one cache line longer than a power of two, so that they fall into different sets.
 constexpr int64_t line_floats = 16;
+
+//! Rows this many bytes apart compete for the same few sets of a cache.
+constexpr int64_t aliasing_bytes = 1024;
 
 //! Memory of one thread that only grows, for A, B and C blocks.
 struct Scratch {
@@ -61,8 +64,8 @@ void for_blocks(int64_t m, int64_t n, const MatmulKernel& kernel, const std::fun
   int64_t columns = round_up(std::min(n, task_columns), kernel.columns);
   const int64_t wanted = 4 * int64_t{thread_count()};
   if (row_blocks * blocks_of(n, columns) < wanted)
-    columns = std::max<int64_t>(2 * kernel.columns,
-                                round_up(blocks_of(n, blocks_of(wanted, row_blocks)), kernel.columns));
+    columns =
+        std::max<int64_t>(2 * kernel.columns, round_up(blocks_of(n, blocks_of(wanted, row_blocks)), kernel.columns));
   const int64_t column_blocks = blocks_of(n, columns), all_rows = blocks_of(m, rows);
   // Columns fastest: neighbours share the rows of A, all of them stream through W.
   parallel_for(all_rows * column_blocks, 1, [&](int64_t begin, int64_t end) {
@@ -93,32 +96,63 @@ void copy_rows(const void* a, DType a_dtype, int64_t a_stride, int64_t rows, int
 //! A panel of W for (panel, group): packed before, or packed now.
 using PanelAt = std::function<const void*(int64_t panel, int64_t group)>;
 
+//! The epilogue of one tile, while it is still in L1.
+void finish_tile(const float* c, int64_t c_stride, int64_t row, int64_t column, const Block& block,
+                 const MatmulKernel& kernel, const Epilogue& e) {
+  if (row >= block.rows) return;
+  kernels().epilogue(c + row * c_stride + column, c_stride, std::min<int64_t>(kernel.rows, block.rows - row),
+                     std::min<int64_t>(kernel.columns, block.columns - column),
+                     moved(e, block.row + row, block.column + column));
+}
+
+//! Asks for the share of the next panel that this tile's time can hide.
+void prefetch_share(const void* panel, int64_t bytes, int64_t tile, int64_t tiles) {
+  constexpr int64_t line = 64;
+  const int64_t lines = bytes / line, begin = lines * tile / tiles, end = lines * (tile + 1) / tiles;
+  for (int64_t i = begin; i < end; ++i) __builtin_prefetch(static_cast<const char*>(panel) + i * line, 0, 2);
+}
+
 void matmul_blocks(const void* a, DType a_dtype, int64_t m, int64_t a_stride, int64_t n, int64_t k,
-                   const MatmulKernel& kernel, const Epilogue& e, const PanelAt& panel_at) {
+                   const MatmulKernel& kernel, const Epilogue& e, const PanelAt& panel_at, bool prefetch) {
   if (m == 0 || n == 0) return;
   const int64_t group_depth = kernel.depth_block, groups = blocks_of(k, group_depth);
   for_blocks(m, n, kernel, [&](const Block& block) {
     const int64_t padded_rows = round_up(block.rows, kernel.rows);
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
     const size_t a_size = size_of(kernel.a_dtype);
-    const int64_t pitch = round_up(std::min(k, group_depth), kernel.depth_multiple) + 64 / static_cast<int64_t>(a_size);
+    // A is read where it lies when its rows are whole tiles of the right type, and do not fall into few cache sets.
+    const bool in_place = a_dtype == kernel.a_dtype && k % kernel.depth_multiple == 0 && padded_rows == block.rows &&
+                          a_stride * static_cast<int64_t>(a_size) % aliasing_bytes != 0;
+    const int64_t copied =
+        round_up(std::min(k, group_depth), kernel.depth_multiple) + 64 / static_cast<int64_t>(a_size);
+    const int64_t pitch = in_place ? a_stride : copied;
     auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(padded_rows * c_stride) * 4));
-    void* rows = a_scratch.get(static_cast<size_t>(padded_rows * pitch) * a_size);
+    void* copy = in_place ? nullptr : a_scratch.get(static_cast<size_t>(padded_rows * copied) * a_size);
     const char* from = static_cast<const char*>(a) + static_cast<size_t>(block.row * a_stride) * size_of(a_dtype);
+    const int64_t tiles = padded_rows / kernel.rows;
     for (int64_t g = 0; g < groups; ++g) {
       const int64_t depth = std::min(group_depth, k - g * group_depth);
       const int64_t padded = round_up(depth, kernel.depth_multiple);
-      copy_rows(from + static_cast<size_t>(g * group_depth) * size_of(a_dtype), a_dtype, a_stride, block.rows, depth,
-                padded, kernel, pitch, rows);
+      const char* rows = from + static_cast<size_t>(g * group_depth) * size_of(a_dtype);
+      if (!in_place) {
+        copy_rows(rows, a_dtype, a_stride, block.rows, depth, padded, kernel, pitch, copy);
+        rows = static_cast<const char*>(copy);
+      }
+      const int64_t panel_bytes = padded * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
       for (int64_t column = 0; column < block.columns; column += kernel.columns) {
-        const void* panel = panel_at((block.column + column) / kernel.columns, g);
+        const int64_t index = (block.column + column) / kernel.columns;
+        const void* panel = panel_at(index, g);
+        const void* next = prefetch && column + kernel.columns < block.columns ? panel_at(index + 1, g) : nullptr;
         const int64_t no_offset = 0;
-        for (int64_t row = 0; row < padded_rows; row += kernel.rows)
-          kernel.tile(static_cast<char*>(rows) + static_cast<size_t>(row * pitch) * a_size, pitch, &no_offset, 1,
-                      padded, panel, c + row * c_stride + column, c_stride, g > 0);
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+          const int64_t row = tile * kernel.rows;
+          if (next) prefetch_share(next, panel_bytes, tile, tiles);
+          kernel.tile(rows + static_cast<size_t>(row * pitch) * a_size, pitch, &no_offset, 1, padded, panel,
+                      c + row * c_stride + column, c_stride, g > 0);
+          if (g + 1 == groups) finish_tile(c, c_stride, row, column, block, kernel, e);
+        }
       }
     }
-    kernels().epilogue(c, c_stride, block.rows, block.columns, moved(e, block.row, block.column));
   });
 }
 
@@ -158,10 +192,10 @@ PackedMatrix PackedMatrix::pack(const Tensor& w, DType dtype) {
     for (int64_t j = begin; j < end; ++j)
       for (int64_t g = 0; g < p.groups_; ++g) {
         const int64_t row = j * kernel.columns, k0 = g * p.depth_;
-        kernel.pack(static_cast<const char*>(source.raw()) +
-                        static_cast<size_t>(row * p.k_ + k0) * size_of(source.dtype()),
-                    source.dtype(), p.k_, std::min<int64_t>(kernel.columns, p.n_ - row), p.group_depth(g),
-                    p.padded_depth(g), const_cast<void*>(p.panel(j, g)));
+        kernel.pack(
+            static_cast<const char*>(source.raw()) + static_cast<size_t>(row * p.k_ + k0) * size_of(source.dtype()),
+            source.dtype(), p.k_, std::min<int64_t>(kernel.columns, p.n_ - row), p.group_depth(g), p.padded_depth(g),
+            const_cast<void*>(p.panel(j, g)));
       }
   });
   return p;
@@ -196,8 +230,9 @@ PackedMatrix PackedMatrix::pack_taps(const Tensor& w, DType dtype, int64_t group
 }
 
 void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e) {
-  matmul_blocks(a, a_dtype, m, a_stride, w.rows(), w.depth(), w.kernel(), e,
-                [&](int64_t panel, int64_t group) { return w.panel(panel, group); });
+  matmul_blocks(
+      a, a_dtype, m, a_stride, w.rows(), w.depth(), w.kernel(), e,
+      [&](int64_t panel, int64_t group) { return w.panel(panel, group); }, true);
 }
 
 void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
@@ -205,15 +240,19 @@ void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, 
   const MatmulKernel& kernel = dtype == DType::f32 ? kernels().f32 : kernels().bf16;
   const int64_t n = w.dim(0), k = w.dim(1);
   const Tensor source = packable(w);
-  matmul_blocks(a, a_dtype, m, a_stride, n, k, kernel, e, [&](int64_t panel, int64_t group) -> const void* {
-    const int64_t row = panel * kernel.columns, k0 = group * kernel.depth_block;
-    const int64_t depth = std::min<int64_t>(kernel.depth_block, k - k0);
-    const int64_t padded = round_up(depth, kernel.depth_multiple);
-    void* packed = b_scratch.get(static_cast<size_t>(padded * kernel.columns) * size_of(dtype));
-    kernel.pack(static_cast<const char*>(source.raw()) + static_cast<size_t>(row * k + k0) * size_of(source.dtype()),
-                source.dtype(), k, std::min<int64_t>(kernel.columns, n - row), depth, padded, packed);
-    return packed;
-  });
+  matmul_blocks(
+      a, a_dtype, m, a_stride, n, k, kernel, e,
+      [&](int64_t panel, int64_t group) -> const void* {
+        const int64_t row = panel * kernel.columns, k0 = group * kernel.depth_block;
+        const int64_t depth = std::min<int64_t>(kernel.depth_block, k - k0);
+        const int64_t padded = round_up(depth, kernel.depth_multiple);
+        void* packed = b_scratch.get(static_cast<size_t>(padded * kernel.columns) * size_of(dtype));
+        kernel.pack(
+            static_cast<const char*>(source.raw()) + static_cast<size_t>(row * k + k0) * size_of(source.dtype()),
+            source.dtype(), k, std::min<int64_t>(kernel.columns, n - row), depth, padded, packed);
+        return packed;
+      },
+      false);
 }
 
 void matmul_taps(std::span<const void* const> group_base, const int64_t* segment_offset, int64_t m, int64_t a_stride,
@@ -229,12 +268,13 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
       const char* base = static_cast<const char*>(group_base[static_cast<size_t>(g)]);
       for (int64_t column = 0; column < block.columns; column += kernel.columns) {
         const void* panel = w.panel((block.column + column) / kernel.columns, g);
-        for (int64_t row = 0; row < padded_rows; row += kernel.rows)
+        for (int64_t row = 0; row < padded_rows; row += kernel.rows) {
           kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset,
                       static_cast<int>(w.segments()), depth, panel, c + row * c_stride + column, c_stride, g > 0);
+          if (g + 1 == w.groups()) finish_tile(c, c_stride, row, column, block, kernel, e);
+        }
       }
     }
-    kernels().epilogue(c, c_stride, block.rows, block.columns, moved(e, block.row, block.column));
   });
 }
 

@@ -26,8 +26,8 @@ public:
   const MatmulKernel& kernel() const { return dtype_ == DType::f32 ? kernels().f32 : kernels().bf16; }
   int64_t groups() const { return groups_; }
   int64_t segments() const { return segments_; }
-  int64_t group_depth(int64_t group) const;    //!< real k in a group (of one segment, with taps)
-  int64_t padded_depth(int64_t group) const;   //!< rounded up to the kernel's multiple
+  int64_t group_depth(int64_t group) const;   //!< real k in a group (of one segment, with taps)
+  int64_t padded_depth(int64_t group) const;  //!< rounded up to the kernel's multiple
   const void* panel(int64_t panel, int64_t group) const;
 
 private:

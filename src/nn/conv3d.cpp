@@ -78,11 +78,13 @@ Plane& Conv3d::next_plane(const Frame& frame) {
 
 void Conv3d::push(const Frame& frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals) {
   if (frame.channels != in_)
-    throw Error(ErrorKind::internal, "a convolution of " + std::to_string(in_) + " channels was given " +
-                                         std::to_string(frame.channels));
+    throw Error(ErrorKind::internal,
+                "a convolution of " + std::to_string(in_) + " channels was given " + std::to_string(frame.channels));
   fill_plane(frame, norm, next_plane(frame));
   const int64_t t = pushed_++;
-  const auto plane = [&](int64_t i) -> const Plane& { return ring_[static_cast<size_t>(std::max<int64_t>(i, 0) % taps)]; };
+  const auto plane = [&](int64_t i) -> const Plane& {
+    return ring_[static_cast<size_t>(std::max<int64_t>(i, 0) % taps)];
+  };
   if (causal_) {
     if (t % stride_ == 0) emit(convolve(plane(t - 2), plane(t - 1), plane(t), residuals));
   } else if (t > 0 && (t - 1) % stride_ == 0) {
@@ -92,7 +94,9 @@ void Conv3d::push(const Frame& frame, const Norm* norm, const Emit& emit, std::d
 
 void Conv3d::finish(const Emit& emit, std::deque<Frame>* residuals) {
   if (!causal_ && pushed_ > 0 && (pushed_ - 1) % stride_ == 0) {
-    const auto plane = [&](int64_t i) -> const Plane& { return ring_[static_cast<size_t>(std::max<int64_t>(i, 0) % taps)]; };
+    const auto plane = [&](int64_t i) -> const Plane& {
+      return ring_[static_cast<size_t>(std::max<int64_t>(i, 0) % taps)];
+    };
     emit(convolve(plane(pushed_ - 2), plane(pushed_ - 1), plane(pushed_ - 1), residuals));
   }
   ring_.clear();
@@ -121,9 +125,8 @@ Frame Conv3d::convolve(const Plane& before, const Plane& now, const Plane& after
     for (int64_t g = 0; g < taps * taps * chunks_; ++g) {
       const Plane& plane = *planes[static_cast<size_t>(g / (taps * chunks_))];
       const int64_t dy = g / chunks_ % taps, channel = g % chunks_ * chunk_;
-      groups[static_cast<size_t>(g)] =
-          static_cast<const char*>(plane.data.raw()) +
-          static_cast<size_t>(plane.offset(run * stride_ + dy, 0) + channel) * size;
+      groups[static_cast<size_t>(g)] = static_cast<const char*>(plane.data.raw()) +
+                                       static_cast<size_t>(plane.offset(run * stride_ + dy, 0) + channel) * size;
     }
     e.out = out.pixel(run, 0);
     if (residuals) e.residual = residual.pixel(run, 0);

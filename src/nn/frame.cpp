@@ -32,7 +32,8 @@ void fill_plane(const Frame& frame, const Norm* norm, Plane& plane) {
   parallel_for(frame.height, rows_grain(frame.width, frame.channels), [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y)
       for (int64_t x = 0; x < frame.width; ++x) {
-        char* to = static_cast<char*>(plane.data.raw()) + static_cast<size_t>(plane.offset(y + 1, x + 1)) * size_of(dtype);
+        char* to =
+            static_cast<char*>(plane.data.raw()) + static_cast<size_t>(plane.offset(y + 1, x + 1)) * size_of(dtype);
         if (norm) {
           k.norm(frame.pixel(y, x), DType::f32, frame.channels, norm->rms, norm->eps, norm->weight, norm->bias,
                  norm->scale, norm->shift, norm->activation, to, dtype);

@@ -15,11 +15,21 @@ enum class Residency {
   streamed  //!< packed piece by piece each time, straight from the file: for weights that one run uses once
 };
 
+//! How the rows of an activation follow each other.
+enum class RowLayout {
+  dense,  //!< [rows, channels]
+  spread  //!< [rows, spread_stride(channels)]: a little apart, so that rows do not fall into the same cache sets
+};
+
+//! Elements from row to row in RowLayout::spread.
+inline int64_t spread_stride(int64_t channels) { return channels % 256 == 0 ? channels + 32 : channels; }
+Tensor empty_rows(int64_t rows, int64_t channels, DType dtype, RowLayout layout);
+
 //! What is fused behind a product: y = activation(x W^T + b); y *= factor; y = residual + gate * y.
 struct Fusion {
   kernels::Activation activation = kernels::Activation::none;
-  const Tensor* factor = nullptr;    //!< of the output's shape and dtype
-  const float* gate = nullptr;       //!< [out], or [rows, out] with gate_stride elements a row
+  const Tensor* factor = nullptr;  //!< of the output's shape (dense or spread) and dtype
+  const float* gate = nullptr;     //!< [out], or [rows, out] with gate_stride elements a row
   int64_t gate_stride = 0;
   const Tensor* residual = nullptr;  //!< f32, of the output's shape
 };
@@ -38,9 +48,10 @@ public:
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
 
-  //! x [..., in] (f32 or bf16) -> [rows, out] of `out_dtype`.
-  Tensor operator()(const Tensor& x, DType out_dtype, const Fusion& fusion = {}) const;
-  //! The same into `out` [rows, out]. `out` may be the residual.
+  //! x [..., in] (f32 or bf16, dense or spread) -> [rows, out] of `out_dtype`.
+  Tensor operator()(const Tensor& x, DType out_dtype, const Fusion& fusion = {},
+                    RowLayout layout = RowLayout::dense) const;
+  //! The same into `out` [rows, out], dense or spread. `out` may be the residual.
   void into(const Tensor& x, Tensor& out, const Fusion& fusion = {}) const;
 
   //! Drops the packed copy; the next use packs again.

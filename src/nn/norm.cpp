@@ -6,12 +6,12 @@
 
 namespace prax::nn {
 
-Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype) {
+Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype, RowLayout layout) {
   const int64_t channels = x.dim(-1), rows = x.numel() / channels;
-  Tensor out = Tensor::empty(x.shape(), out_dtype);
+  Tensor out = empty_rows(rows, channels, out_dtype, layout);
   const auto& k = kernels::kernels();
   const size_t in_row = static_cast<size_t>(channels) * size_of(x.dtype());
-  const size_t out_row = static_cast<size_t>(channels) * size_of(out_dtype);
+  const size_t out_row = static_cast<size_t>(out.dim(1)) * size_of(out_dtype);
   const char* from = static_cast<const char*>(x.raw());
   char* to = static_cast<char*>(out.raw());
   parallel_for(rows, std::max<int64_t>(1, 32768 / channels), [&](int64_t begin, int64_t end) {

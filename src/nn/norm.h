@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/kernels.h"
+#include "nn/linear.h"
 #include "tensor/tensor.h"
 
 namespace prax::nn {
@@ -19,7 +20,7 @@ struct Norm {
 };
 
 //! x [rows, channels] -> [rows, channels] of out_dtype.
-Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype);
+Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype, RowLayout layout = RowLayout::dense);
 
 //! Query or key rows ready for attention, in place: rms norm over all heads with a weight, then (with tables) rotary
 //! positions on pairs: x' = x cos + (-x_odd, x_even) sin. Rows are `stride` elements apart.

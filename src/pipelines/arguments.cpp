@@ -22,8 +22,9 @@ std::vector<std::string> names_of(const std::vector<Argument>& arguments) {
 }
 
 bool is_whole(const json& value) {
-  return value.is_number_integer() || (value.is_number_float() && std::nearbyint(value.get<double>()) == value.get<double>() &&
-                                       std::abs(value.get<double>()) < 1e15);
+  return value.is_number_integer() ||
+         (value.is_number_float() && std::nearbyint(value.get<double>()) == value.get<double>() &&
+          std::abs(value.get<double>()) < 1e15);
 }
 
 bool all_of(const json& value, auto&& test) {
@@ -61,7 +62,8 @@ void apply_folder_defaults(const checkpoint::Folder& folder, std::vector<Argumen
     const auto it = std::find_if(arguments.begin(), arguments.end(), [&](const Argument& a) { return a.name == name; });
     const json typed = it == arguments.end() ? json(json::value_t::discarded) : coerced(value, it->type);
     if (typed.is_discarded())
-      throw Error(ErrorKind::checkpoint, file.string() + ": the default of \"" + name + "\" fits no argument of the pipeline",
+      throw Error(ErrorKind::checkpoint,
+                  file.string() + ": the default of \"" + name + "\" fits no argument of the pipeline",
                   "remove it or mend it");
     it->default_value = typed;
   }
@@ -100,7 +102,11 @@ void require_utf8(const std::string& text, const char* what) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   for (size_t i = 0; i < text.size();) {
     const unsigned c = byte(i);
-    size_t length = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    size_t length = c < 0x80                ? 1
+                    : c >= 0xc2 && c < 0xe0 ? 2
+                    : c >= 0xe0 && c < 0xf0 ? 3
+                    : c >= 0xf0 && c < 0xf5 ? 4
+                                            : 0;
     for (size_t j = 1; j < length; ++j)
       if ((byte(i + j) & 0xc0) != 0x80) length = 0;
     const unsigned second = byte(i + 1);

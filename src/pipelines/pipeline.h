@@ -41,11 +41,11 @@ struct Request {
 //! A run between two denoising steps: with the request, all that is needed to go on. The result of going on is
 //! bit-identical to that of an uninterrupted run.
 struct Run {
-  Request request;           //!< `arguments` complete: every argument has its value
-  media::VideoFormat format; //!< of each clip
-  int64_t step = 0;          //!< finished steps
+  Request request;            //!< `arguments` complete: every argument has its value
+  media::VideoFormat format;  //!< of each clip
+  int64_t step = 0;           //!< finished steps
   int64_t steps = 0;
-  Tensor latents;            //!< f32, packed as the denoiser takes them [B, tokens, channels]
+  Tensor latents;  //!< f32, packed as the denoiser takes them [B, tokens, channels]
   Generator generator;
   Generator global_generator;
 };

@@ -110,9 +110,7 @@ std::shared_ptr<void> allocate(size_t bytes) {
   const size_t rounded = size_class(bytes);
   void* block = pool().take(rounded);
   if (!block) {
-    auto map = [&] {
-      return ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    };
+    auto map = [&] { return ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); };
     block = map();
     if (block == MAP_FAILED) {
       release_cached_memory();

@@ -26,16 +26,26 @@ void convert(const void* from, void* to, int64_t count, Convert&& one) {
 void to_f32(const Tensor& in, float* out) {
   const int64_t n = in.numel();
   switch (in.dtype()) {
-    case DType::f64: return convert<double, float>(in.raw(), out, n, [](double v) { return static_cast<float>(v); });
-    case DType::f32: std::memcpy(out, in.raw(), static_cast<size_t>(n) * 4); return;
-    case DType::f16: return convert<float16, float>(in.raw(), out, n, [](float16 v) { return static_cast<float>(v); });
-    case DType::bf16: return convert<bfloat16, float>(in.raw(), out, n, [](bfloat16 v) { return static_cast<float>(v); });
-    case DType::f8_e4m3: return convert<uint8_t, float>(in.raw(), out, n, float_from_f8_e4m3);
-    case DType::f8_e5m2: return convert<uint8_t, float>(in.raw(), out, n, float_from_f8_e5m2);
-    case DType::i64: return convert<int64_t, float>(in.raw(), out, n, [](int64_t v) { return static_cast<float>(v); });
-    case DType::i32: return convert<int32_t, float>(in.raw(), out, n, [](int32_t v) { return static_cast<float>(v); });
+    case DType::f64:
+      return convert<double, float>(in.raw(), out, n, [](double v) { return static_cast<float>(v); });
+    case DType::f32:
+      std::memcpy(out, in.raw(), static_cast<size_t>(n) * 4);
+      return;
+    case DType::f16:
+      return convert<float16, float>(in.raw(), out, n, [](float16 v) { return static_cast<float>(v); });
+    case DType::bf16:
+      return convert<bfloat16, float>(in.raw(), out, n, [](bfloat16 v) { return static_cast<float>(v); });
+    case DType::f8_e4m3:
+      return convert<uint8_t, float>(in.raw(), out, n, float_from_f8_e4m3);
+    case DType::f8_e5m2:
+      return convert<uint8_t, float>(in.raw(), out, n, float_from_f8_e5m2);
+    case DType::i64:
+      return convert<int64_t, float>(in.raw(), out, n, [](int64_t v) { return static_cast<float>(v); });
+    case DType::i32:
+      return convert<int32_t, float>(in.raw(), out, n, [](int32_t v) { return static_cast<float>(v); });
     case DType::u8:
-    case DType::boolean: return convert<uint8_t, float>(in.raw(), out, n, [](uint8_t v) { return static_cast<float>(v); });
+    case DType::boolean:
+      return convert<uint8_t, float>(in.raw(), out, n, [](uint8_t v) { return static_cast<float>(v); });
   }
 }
 
@@ -95,6 +105,7 @@ void* Tensor::typed(DType wanted) const {
 }
 
 Tensor Tensor::view(Shape shape) const {
+  const std::string asked = to_string(shape);
   int64_t known = 1;
   int64_t* open = nullptr;
   for (int64_t& d : shape) {
@@ -106,7 +117,7 @@ Tensor Tensor::view(Shape shape) const {
   }
   if (open) *open = known ? numel() / known : 0;
   if (element_count(shape) != numel())
-    throw Error(ErrorKind::internal, "a tensor " + to_string(shape_) + " cannot be seen as " + to_string(shape));
+    throw Error(ErrorKind::internal, "a tensor " + to_string(shape_) + " cannot be seen as " + asked);
   Tensor t = *this;
   t.shape_ = std::move(shape);
   return t;
@@ -141,17 +152,27 @@ Tensor Tensor::to(DType dtype) const {
   const Tensor wide = dtype_ == DType::f32 ? *this : to(DType::f32);
   const void* in = wide.raw();
   switch (dtype) {
-    case DType::bf16: convert<float, bfloat16>(in, out.raw(), n, [](float v) { return bfloat16(v); }); break;
-    case DType::f16: convert<float, float16>(in, out.raw(), n, [](float v) { return float16(v); }); break;
-    case DType::f64: convert<float, double>(in, out.raw(), n, [](float v) { return static_cast<double>(v); }); break;
-    case DType::i64: convert<float, int64_t>(in, out.raw(), n, [](float v) { return static_cast<int64_t>(v); }); break;
-    default: throw Error(ErrorKind::internal, "no conversion to " + std::string(name_of(dtype)));
+    case DType::bf16:
+      convert<float, bfloat16>(in, out.raw(), n, [](float v) { return bfloat16(v); });
+      break;
+    case DType::f16:
+      convert<float, float16>(in, out.raw(), n, [](float v) { return float16(v); });
+      break;
+    case DType::f64:
+      convert<float, double>(in, out.raw(), n, [](float v) { return static_cast<double>(v); });
+      break;
+    case DType::i64:
+      convert<float, int64_t>(in, out.raw(), n, [](float v) { return static_cast<int64_t>(v); });
+      break;
+    default:
+      throw Error(ErrorKind::internal, "no conversion to " + std::string(name_of(dtype)));
   }
   return out;
 }
 
 Tensor Tensor::permute(const std::vector<int>& order) const {
   const size_t rank = shape_.size();
+  if (rank == 0) return clone();
   Shape out_shape(rank), strides(rank, 1);
   for (size_t i = rank - 1; i-- > 0;) strides[i] = strides[i + 1] * shape_[i + 1];
   Shape out_strides(rank);

@@ -29,7 +29,8 @@ public:
   static Tensor meta(Shape shape, DType dtype);
   //! Wraps memory that `owner` keeps alive. Read-only by convention when the memory is.
   static Tensor borrow(Shape shape, DType dtype, const void* data, std::shared_ptr<const void> owner);
-  template <typename T> static Tensor from(Shape shape, std::span<const T> values);
+  template <typename T>
+  static Tensor from(Shape shape, std::span<const T> values);
 
   bool defined() const { return dtype_set_; }
   bool has_storage() const { return data_ != nullptr; }
@@ -44,10 +45,22 @@ public:
   void* raw() { return data_; }
   const void* raw() const { return data_; }
   //! The elements; throws Error(internal) when T is not the dtype.
-  template <typename T> T* data() { return static_cast<T*>(typed(dtype_of<T>::value)); }
-  template <typename T> const T* data() const { return static_cast<const T*>(typed(dtype_of<T>::value)); }
-  template <typename T> std::span<T> span() { return {data<T>(), static_cast<size_t>(numel())}; }
-  template <typename T> std::span<const T> span() const { return {data<T>(), static_cast<size_t>(numel())}; }
+  template <typename T>
+  T* data() {
+    return static_cast<T*>(typed(dtype_of<T>::value));
+  }
+  template <typename T>
+  const T* data() const {
+    return static_cast<const T*>(typed(dtype_of<T>::value));
+  }
+  template <typename T>
+  std::span<T> span() {
+    return {data<T>(), static_cast<size_t>(numel())};
+  }
+  template <typename T>
+  std::span<const T> span() const {
+    return {data<T>(), static_cast<size_t>(numel())};
+  }
 
   //! The same elements under another shape of equal count. One extent may be -1.
   Tensor view(Shape shape) const;
@@ -72,7 +85,8 @@ private:
   std::shared_ptr<const void> owner_;
 };
 
-template <typename T> Tensor Tensor::from(Shape shape, std::span<const T> values) {
+template <typename T>
+Tensor Tensor::from(Shape shape, std::span<const T> values) {
   Tensor t = empty(std::move(shape), dtype_of<T>::value);
   std::copy(values.begin(), values.end(), t.data<T>());
   return t;

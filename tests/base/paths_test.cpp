@@ -58,5 +58,9 @@ TEST(ResolveModel, ExpandsTheHomeFolderAndLeavesTheRest) {
   EXPECT_EQ(resolve_model("/models/LTX-Video"), fs::path("/models/LTX-Video"));
 }
 
+TEST(Manifests, AreFoundInTheSourceTree) {
+  EXPECT_TRUE(fs::exists(manifests_path() / "ltx_video_2b_transformer.json")) << manifests_path();
+}
+
 }  // namespace
 }  // namespace prax

@@ -4,6 +4,7 @@
 
 #include "checkpoint/support.h"
 #include "checkpoint/weights.h"
+#include "tensor/memory.h"
 #include "tensor/parallel.h"
 
 namespace prax::checkpoint {
@@ -77,6 +78,55 @@ TEST(Synthetic, RowsOfAMatrixDiffer) {
   std::set<std::string> rows;
   for (int64_t row = 0; row < 4096; ++row) rows.emplace(static_cast<const char*>(tensor.raw()) + row * 2048, 2048);
   EXPECT_EQ(rows.size(), 4096u);
+}
+
+TEST(Synthetic, GiantMatricesAreNormalByFanInToo) {
+  for (const DType dtype : {DType::bf16, DType::f16, DType::f32}) {
+    SyntheticSource source(dtype);
+    const Tensor tensor = source.get("w", {6000, 4001});  // beyond one file in f32, ends inside a page
+    EXPECT_EQ(tensor.shape(), (Shape{6000, 4001}));
+    EXPECT_EQ(tensor.dtype(), dtype);
+    const double wanted = 1 / std::sqrt(4001.0);
+    const Moments m = moments(tensor);
+    EXPECT_NEAR(m.deviation / wanted, 1, 0.01);
+    EXPECT_NEAR(m.mean / wanted, 0, 0.01);
+    EXPECT_NEAR(m.kurtosis, 2.7, 0.05);
+  }
+}
+
+TEST(Synthetic, GiantMatricesTakeNoAnonymousMemory) {
+  SyntheticSource source;
+  source.get("warm", {4096, 4096});  // makes the file that all of this fan-in share
+  const size_t before = anonymous_memory();
+  std::vector<Tensor> tensors;
+  double sum = 0;
+  for (int i = 0; i < 40; ++i) {  // 2.7 GB
+    tensors.push_back(source.get("layer." + std::to_string(i), {8192, 4096}));
+    const auto values = tensors.back().span<bfloat16>();
+    for (size_t j = 0; j < values.size(); j += 1024) sum += values[j];
+  }
+  EXPECT_TRUE(std::isfinite(sum));
+  EXPECT_LT(anonymous_memory(), before + (size_t{32} << 20));
+}
+
+TEST(Synthetic, GiantMatricesOfOneNameAreTheSameAndOthersAreNot) {
+  SyntheticSource source, other;
+  const Shape shape{5000, 3000};
+  const Tensor first = source.get("a.weight", shape);
+  EXPECT_TRUE(equal(first, other.get("a.weight", shape)));
+  EXPECT_FALSE(equal(first, source.get("b.weight", shape)));
+  std::set<std::string> rows;
+  for (int64_t row = 0; row < 5000; ++row) rows.emplace(static_cast<const char*>(first.raw()) + row * 6000, 6000);
+  EXPECT_EQ(rows.size(), 5000u);
+}
+
+TEST(Synthetic, AGiantMatrixOutlivesItsSource) {
+  Tensor tensor;
+  {
+    SyntheticSource source;
+    tensor = source.get("w", {4096, 2048});
+  }
+  EXPECT_NEAR(moments(tensor).deviation * std::sqrt(2048.0), 1, 0.01);
 }
 
 TEST(Synthetic, TypesAreHonoured) {

@@ -20,7 +20,7 @@ links() {
   for file in src/*/CMakeLists.txt apps/*/CMakeLists.txt; do
     [[ -f $file ]] || continue
     room=$(basename "$(dirname "$file")")
-    sed -e 's/#.*//' "$file" | tr '\n' ' ' | tr '()' '\n\n' | awk -v room="$room" -v file="$file" '
+    sed -e 's/#.*//' "$file" | tr '\n' ' ' | tr '()' '\n' | awk -v room="$room" -v file="$file" '
       # After the split at parentheses a call is two lines: "... command", "arguments".
       command == "prax_room" || command == "target_link_libraries" {
         how = "public"

@@ -303,6 +303,21 @@ TEST_P(Attention, GrowingScores) {
   expect_right(p, run(p));
 }
 
+//! Where one key takes all the weight, its value comes out as it went in.
+TEST_P(Attention, DominantKeyIsCopied) {
+  Problem p = make({1, 2, 45, 1, 72}, 30);
+  std::vector<float> out = run(p);
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], p.v[i % (2 * 72)]) << i;
+
+  p = make({1, 1, 33, 700, 64}, 31);
+  for (size_t c = 0; c < 64; ++c) {
+    for (size_t i = 0; i < 33; ++i) p.q[i * 64 + c] = rounded(p.q[c], p.dtype);
+    p.k[555 * 64 + c] = rounded(p.q[c] * 30, p.dtype);
+  }
+  out = run(p);
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], p.v[555 * 64 + i % 64]) << i;
+}
+
 TEST_P(Attention, NegativeAndZeroScale) {
   Problem p = make({1, 1, 20, 600, 32}, 21);
   p.scale = -0.5f;

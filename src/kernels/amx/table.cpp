@@ -49,7 +49,7 @@ void tile_bf16(const void* a_raw, int64_t a_stride, const int64_t* segment_offse
 const KernelTable kernel_table{
     Isa::amx,
     {14, columns, 1, 256, DType::f32, DType::f32, tile_f32<14, 2, float>, pack_rows<columns, float>},
-    {32, columns, 32, 512, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
+    {32, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
     epilogue,
     norm,
     rotate,

@@ -35,9 +35,6 @@ void run(const AttentionHead& h, int64_t begin, int64_t end, void* scratch) {
   uint16_t* q = reinterpret_cast<uint16_t*>(scores + queries * stride);  // [queries][wide]
   copy_queries(h, begin, end, strips * rows_of_tile, q);
   for (int64_t r = 0; r < strips * rows_of_tile; ++r) reset(state[r]);
-  const float unit = h.scale * log2_e;
-  const bool plain = !h.key_bias && !h.score_bias && h.scale > 0;
-
   for (int64_t first = 0; first < h.key_tokens; first += keys) {
     const int64_t count = h.key_tokens - first < keys ? h.key_tokens - first : keys;
     const uint16_t* k_panels = static_cast<const uint16_t*>(h.packed_keys) + first * wide;
@@ -45,13 +42,8 @@ void run(const AttentionHead& h, int64_t begin, int64_t end, void* scratch) {
       for (int64_t s = 0; s < strips; ++s)
         multiply(q + s * rows_of_tile * wide, wide, &start, 1, wide, k_panels + k * wide,
                  scores + s * rows_of_tile * stride + k, stride, false);
-    bool rescale = false;
-    for (int64_t r = 0; r < rows; ++r) {
-      float* s = scores + r * stride;
-      if (!(plain && first > 0 && count == keys && softmax_row_quickly<keys>(unit, s, state[r])))
-        rescale |= softmax_row(h, begin + r, first, count, s, state[r]);
-    }
-    if (rescale) apply_factors(state, rows, wide, outputs);
+    if (softmax_rows<keys>(h, begin, rows, first, count, scores, stride, state))
+      apply_factors(state, rows, wide, outputs);
     const uint16_t* v_panels = static_cast<const uint16_t*>(h.packed_values) + first * wide;
     const int64_t depth = (count + 31) / 32 * 32;
     for (int64_t c = 0; c < wide; c += PANEL)

@@ -27,6 +27,15 @@ inline void widen(const void* data, prax::DType dtype, int64_t offset, int64_t c
   for (; c < padded; ++c) out[c] = 0;
 }
 
+template <typename T>
+inline void put_channels(T* to, Floats v, int64_t left) {
+  if (left >= LANES) {
+    store(to, v);
+  } else {
+    store_some(to, v, left);
+  }
+}
+
 //! Tiles are ROWS queries by WIDTH keys (scores) or channels (outputs). Panels of K are [head_dim][width] and of V
 //! [KEYS][width]; a last panel that needs one vector only has the width of one.
 template <int ROWS, int VECTORS>
@@ -173,11 +182,10 @@ struct AttentionF32 {
       const int64_t at = (begin + r) * h.out_stride;
       for (int64_t c = 0; c < dim; c += LANES) {
         const Floats v = total > 0 ? load(o + c) / total : total != total ? splat(total) : Floats{};
-        const int64_t channels = dim - c < LANES ? dim - c : LANES;
         if (h.dtype == prax::DType::f32) {
-          store_some(static_cast<float*>(h.out) + at + c, v, channels);
+          put_channels(static_cast<float*>(h.out) + at + c, v, dim - c);
         } else {
-          store_some(static_cast<uint16_t*>(h.out) + at + c, v, channels);
+          put_channels(static_cast<uint16_t*>(h.out) + at + c, v, dim - c);
         }
       }
     }

@@ -83,9 +83,8 @@ inline void typed(const void* x, DType x_dtype, void* out, DType out_dtype, Fn&&
 
 void norm(const void* x, DType x_dtype, int64_t channels, bool rms, float eps, const float* weight, const float* bias,
           const float* scale, const float* shift, Activation activation, void* out, DType out_dtype) {
-  typed(x, x_dtype, out, out_dtype, [&](auto* in, auto* to) {
-    norm_row(in, channels, rms, eps, weight, bias, scale, shift, activation, to);
-  });
+  typed(x, x_dtype, out, out_dtype,
+        [&](auto* in, auto* to) { norm_row(in, channels, rms, eps, weight, bias, scale, shift, activation, to); });
 }
 
 template <typename T>

@@ -3,6 +3,10 @@
 
 #pragma once
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 #include <cstring>
 
@@ -23,7 +27,8 @@ typedef uint32_t Words __attribute__((vector_size(LANES * 4)));
 typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
 typedef uint16_t Halves __attribute__((vector_size(LANES * 2)));
 
-inline Floats splat(float v) { return Floats{} + v; }
+// v - 0 is v, which the compiler knows (0 + v it would compute, for the sake of -0): a plain broadcast.
+inline Floats splat(float v) { return v - Floats{}; }
 
 inline Floats load(const float* p) {
   Floats v;
@@ -41,9 +46,13 @@ inline Floats load(const uint16_t* p) {  // bf16
 inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
 
 inline void store(uint16_t* p, Floats v) {  // bf16, to nearest even
+#if defined(__AVX512BF16__)
+  const __m256bh h = _mm512_cvtneps_pbh((__m512)v);
+#else
   const Words w = (Words)v;
   const Words rounded = (w + 0x7fffu + ((w >> 16) & 1u)) >> 16;
   const Halves h = __builtin_convertvector(rounded, Halves);
+#endif
   std::memcpy(p, &h, sizeof h);
 }
 
@@ -95,10 +104,12 @@ inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exp(-x)); }
 //! gelu_tanh(x) = x/2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
 inline Floats activation_of(prax::kernels::Activation a, Floats x) {
   switch (a) {
-    case prax::kernels::Activation::silu: return x * sigmoid(x);
+    case prax::kernels::Activation::silu:
+      return x * sigmoid(x);
     case prax::kernels::Activation::gelu_tanh:
       return x * sigmoid(1.5957691216057308f * (x + 0.044715f * x * x * x));
-    default: return x;
+    default:
+      return x;
   }
 }
 

@@ -17,6 +17,8 @@ constexpr float norm_out_eps = 1e-6f;
 constexpr float rope_theta = 10000.0f;
 constexpr float rope_base[3] = {20.0f, 2048.0f, 2048.0f};  // frames, height, width
 
+constexpr auto spread = nn::RowLayout::spread;
+
 const float* data_or_null(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 
 }  // namespace
@@ -26,8 +28,10 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
   c.in_channels = config.get<int64_t>("in_channels", 128);
   c.out_channels = config.get<int64_t>("out_channels", 128);
   if (c.out_channels == 0) c.out_channels = c.in_channels;
-  c.patch_size = config.get<int64_t>("patch_size", 1);
-  c.patch_size_t = config.get<int64_t>("patch_size_t", 1);
+  // The reference draws in_channels latent channels and gives a token in_channels values: larger patches cannot run.
+  if (config.get<int64_t>("patch_size", 1) != 1 || config.get<int64_t>("patch_size_t", 1) != 1)
+    throw Error(ErrorKind::checkpoint, config.origin() + ": patch_size and patch_size_t must be 1",
+                "published LTX-Video transformers take every latent pixel as a token");
   c.num_attention_heads = config.get<int64_t>("num_attention_heads", 32);
   c.attention_head_dim = config.get<int64_t>("attention_head_dim", 64);
   c.cross_attention_dim = config.get<int64_t>("cross_attention_dim", 2048);
@@ -104,9 +108,9 @@ Rotary Transformer::rotary(int64_t frames, int64_t height, int64_t width, const 
   float* y = f + coords.dim(1);
   float* x = y + coords.dim(1);
   for (int64_t i = 0; i < coords.dim(1); ++i) {
-    f[i] = static_cast<float>(i / (height * width)) * scale[0] * static_cast<float>(config_.patch_size_t);
-    y[i] = static_cast<float>(i / width % height) * scale[1] * static_cast<float>(config_.patch_size);
-    x[i] = static_cast<float>(i % width) * scale[2] * static_cast<float>(config_.patch_size);
+    f[i] = static_cast<float>(i / (height * width)) * scale[0];
+    y[i] = static_cast<float>(i / width % height) * scale[1];
+    x[i] = static_cast<float>(i % width) * scale[2];
   }
   return rotary(coords);
 }
@@ -159,19 +163,19 @@ Tensor Transformer::modulation(const Tensor& table, const Tensor& temb, int64_t 
   return out;
 }
 
-Tensor Transformer::attend(const Tensor& q, int64_t q_stride, const void* k, const void* v, int64_t kv_stride,
-                           int64_t keys, const float* key_bias) const {
+Tensor Transformer::attend(const Tensor& q, const void* k, const void* v, int64_t kv_stride, int64_t keys,
+                           const float* key_bias) const {
   const int64_t dim = config_.inner_dim(), tokens = q.dim(0);
-  Tensor out = Tensor::empty({tokens, dim}, q.dtype());
+  Tensor out = nn::empty_rows(tokens, dim, q.dtype(), spread);
   kernels::AttentionArguments a;
   a.shape = {1, config_.num_attention_heads, tokens, keys, config_.attention_head_dim};
   a.dtype = q.dtype();
-  a.query = {q.raw(), 0, q_stride, config_.attention_head_dim};
+  a.query = {q.raw(), 0, q.dim(1), config_.attention_head_dim};
   a.key = {k, 0, kv_stride, config_.attention_head_dim};
   a.value = {v, 0, kv_stride, config_.attention_head_dim};
   a.out = out.raw();
   a.out_batch_stride = 0;
-  a.out_token_stride = dim;
+  a.out_token_stride = out.dim(1);
   a.out_head_stride = config_.attention_head_dim;
   a.scale = 1.0f / std::sqrt(static_cast<float>(config_.attention_head_dim));
   a.key_bias = key_bias;
@@ -190,14 +194,15 @@ void Transformer::self_attention(const Block& block, Tensor& x, const Tensor& ad
   norm.shift = ada.data<float>();
   norm.scale = ada.data<float>() + dim;
   norm.modulation_stride = stride;
-  Tensor qkv = block.self.q(nn::normalize(x, norm, dtype), dtype);
+  Tensor qkv = block.self.q(nn::normalize(x, norm, dtype, spread), dtype, {}, spread);
+  const int64_t row = qkv.dim(1);
   const size_t part = static_cast<size_t>(dim) * size_of(dtype);
   char* k = static_cast<char*>(qkv.raw()) + part;
-  nn::norm_rotate(qkv.raw(), dtype, tokens, dim, 3 * dim, qk_norm_eps, block.self.norm_q.data<float>(),
+  nn::norm_rotate(qkv.raw(), dtype, tokens, dim, row, qk_norm_eps, block.self.norm_q.data<float>(),
                   rotary.cos.data<float>(), rotary.sin.data<float>());
-  nn::norm_rotate(k, dtype, tokens, dim, 3 * dim, qk_norm_eps, block.self.norm_k.data<float>(),
-                  rotary.cos.data<float>(), rotary.sin.data<float>());
-  const Tensor attended = attend(qkv, 3 * dim, k, k + part, 3 * dim, tokens, nullptr);
+  nn::norm_rotate(k, dtype, tokens, dim, row, qk_norm_eps, block.self.norm_k.data<float>(), rotary.cos.data<float>(),
+                  rotary.sin.data<float>());
+  const Tensor attended = attend(qkv, k, k + part, row, tokens, nullptr);
   nn::Fusion fusion;
   fusion.gate = ada.data<float>() + 2 * dim;
   fusion.gate_stride = stride;
@@ -209,12 +214,13 @@ void Transformer::self_attention(const Block& block, Tensor& x, const Tensor& ad
 void Transformer::cross_attention(const Block& block, Tensor& x, const Tensor& text, const Tensor& key_bias) const {
   const int64_t dim = config_.inner_dim(), keys = text.dim(0);
   const DType dtype = kernels::activation_dtype(dtype_);
-  Tensor q = block.cross.q(x, dtype);
+  Tensor q = block.cross.q(x, dtype, {}, spread);
   Tensor kv = block.cross.kv(text, dtype);
-  nn::norm_rotate(q.raw(), dtype, x.dim(0), dim, dim, qk_norm_eps, block.cross.norm_q.data<float>(), nullptr, nullptr);
+  nn::norm_rotate(q.raw(), dtype, x.dim(0), dim, q.dim(1), qk_norm_eps, block.cross.norm_q.data<float>(), nullptr,
+                  nullptr);
   nn::norm_rotate(kv.raw(), dtype, keys, dim, 2 * dim, qk_norm_eps, block.cross.norm_k.data<float>(), nullptr, nullptr);
   const char* v = static_cast<const char*>(kv.raw()) + static_cast<size_t>(dim) * size_of(dtype);
-  const Tensor attended = attend(q, dim, kv.raw(), v, 2 * dim, keys, key_bias.data<float>());
+  const Tensor attended = attend(q, kv.raw(), v, 2 * dim, keys, key_bias.data<float>());
   nn::Fusion fusion;
   fusion.residual = &x;
   block.cross.out.into(attended, x, fusion);
@@ -232,7 +238,7 @@ void Transformer::feed_forward(const Block& block, Tensor& x, const Tensor& ada)
   norm.modulation_stride = stride;
   nn::Fusion gelu;
   gelu.activation = config_.activation;
-  const Tensor inner = block.up(nn::normalize(x, norm, dtype), dtype, gelu);
+  const Tensor inner = block.up(nn::normalize(x, norm, dtype, spread), dtype, gelu, spread);
   nn::Fusion fusion;
   fusion.gate = ada.data<float>() + 5 * dim;
   fusion.gate_stride = stride;

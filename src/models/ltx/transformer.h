@@ -13,7 +13,7 @@ namespace prax::models::ltx {
 
 //! config.json of LTXVideoTransformer3DModel with the class's defaults for absent keys.
 struct TransformerConfig {
-  int64_t in_channels, out_channels, patch_size, patch_size_t, num_attention_heads, attention_head_dim;
+  int64_t in_channels, out_channels, num_attention_heads, attention_head_dim;
   int64_t cross_attention_dim, num_layers, caption_channels;
   kernels::Activation activation;
   bool norm_elementwise_affine, attention_bias, attention_out_bias;
@@ -57,15 +57,15 @@ private:
   struct Block {
     Attention self, cross;
     nn::Linear up, down;
-    Tensor norm1, norm2;        //!< only with norm_elementwise_affine
-    Tensor scale_shift_table;   //!< [6, inner_dim]
+    Tensor norm1, norm2;       //!< only with norm_elementwise_affine
+    Tensor scale_shift_table;  //!< [6, inner_dim]
   };
   //! [rows][parts][inner_dim] = table + temb
   Tensor modulation(const Tensor& table, const Tensor& temb, int64_t parts) const;
   void self_attention(const Block& block, Tensor& x, const Tensor& ada, const Rotary& rotary) const;
   void cross_attention(const Block& block, Tensor& x, const Tensor& text, const Tensor& key_bias) const;
   void feed_forward(const Block& block, Tensor& x, const Tensor& ada) const;
-  Tensor attend(const Tensor& q, int64_t q_stride, const void* k, const void* v, int64_t kv_stride, int64_t keys,
+  Tensor attend(const Tensor& q, const void* k, const void* v, int64_t kv_stride, int64_t keys,
                 const float* key_bias) const;
 
   TransformerConfig config_;

@@ -19,8 +19,8 @@ using Bools = std::vector<bool>;
 void require_length(const checkpoint::Config& config, const char* key, size_t have, size_t need) {
   if (have < need)
     throw Error(ErrorKind::checkpoint,
-                config.origin() + ": " + key + " has " + std::to_string(have) + " entries, but " + std::to_string(need) +
-                    " are needed",
+                config.origin() + ": " + key + " has " + std::to_string(have) + " entries, but " +
+                    std::to_string(need) + " are needed",
                 "download config.json again");
 }
 
@@ -55,8 +55,7 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   c.scaling_factor = config.get<float>("scaling_factor", 1.0f);
   c.encoder_causal = config.get<bool>("encoder_causal", true);
   c.decoder_causal = config.get<bool>("decoder_causal", false);
-  const int64_t halvings =
-      std::count(c.spatio_temporal_scaling.begin(), c.spatio_temporal_scaling.end(), true);
+  const int64_t halvings = std::count(c.spatio_temporal_scaling.begin(), c.spatio_temporal_scaling.end(), true);
   c.spatial_compression_ratio = config.get<int64_t>("spatial_compression_ratio", c.patch_size << halvings);
   c.temporal_compression_ratio = config.get<int64_t>("temporal_compression_ratio", c.patch_size_t << halvings);
 
@@ -96,7 +95,8 @@ public:
       return ResnetStage::Options{in, out, c.resnet_norm_eps, c.decoder_causal, inject, c.timestep_conditioning};
     };
     chain_.add(std::make_unique<ConvStage>(w["conv_in"], c.latent_channels, output, c.decoder_causal, dtype));
-    chain_.add(std::make_unique<ResnetsStage>(w["mid_block"], layers[0], options(output, output, noise[0]), output, dtype));
+    chain_.add(
+        std::make_unique<ResnetsStage>(w["mid_block"], layers[0], options(output, output, noise[0]), output, dtype));
     for (size_t i = 0; i < channels.size(); ++i) {
       const auto block = w["up_blocks"][static_cast<int>(i)];
       const int64_t input = output / factor[i];
@@ -106,7 +106,8 @@ public:
       if (scaling[i])
         chain_.add(std::make_unique<UpsampleStage>(block["upsamplers"][0], output * factor[i], factor[i], residual[i],
                                                    c.decoder_causal, dtype));
-      chain_.add(std::make_unique<ResnetsStage>(block, layers[i + 1], options(output, output, noise[i + 1]), input, dtype));
+      chain_.add(
+          std::make_unique<ResnetsStage>(block, layers[i + 1], options(output, output, noise[i + 1]), input, dtype));
     }
     if (c.timestep_conditioning) timestep_scale_ = nn::load_f32(w, "timestep_scale_multiplier", {});
     chain_.add(std::make_unique<OutputStage>(w, output, c.out_channels * c.patch_size * c.patch_size, c.decoder_causal,
@@ -163,11 +164,14 @@ class VaeEncoder {
 public:
   VaeEncoder(const VaeConfig& c, const checkpoint::Weights& w, DType dtype) : config_(c) {
     const bool causal = c.encoder_causal;
-    const auto options = [&](int64_t in, int64_t out) { return ResnetStage::Options{in, out, c.resnet_norm_eps, causal}; };
+    const auto options = [&](int64_t in, int64_t out) {
+      return ResnetStage::Options{in, out, c.resnet_norm_eps, causal};
+    };
     const bool is_095 = c.down_block_types.back() == "LTXVideo095DownBlock3D";
     const size_t blocks = c.block_out_channels.size() - (is_095 ? 1 : 0);
     int64_t output = c.block_out_channels[0];
-    chain_.add(std::make_unique<ConvStage>(w["conv_in"], c.in_channels * c.patch_size * c.patch_size, output, causal, dtype));
+    chain_.add(
+        std::make_unique<ConvStage>(w["conv_in"], c.in_channels * c.patch_size * c.patch_size, output, causal, dtype));
     for (size_t i = 0; i < blocks; ++i) {
       const auto block = w["down_blocks"][static_cast<int>(i)];
       const int64_t input = output;
@@ -176,8 +180,10 @@ public:
       chain_.add(std::make_unique<ResnetsStage>(block, c.layers_per_block[i], options(input, input), input, dtype));
       const auto sampler = block["downsamplers"][0];
       if (c.down_block_types[i] == "LTXVideoDownBlock3D") {
-        if (c.spatio_temporal_scaling[i]) chain_.add(std::make_unique<ConvStage>(sampler, input, input, causal, dtype, 2));
-        if (input != output) chain_.add(std::make_unique<ResnetStage>(block["conv_out"], options(input, output), dtype));
+        if (c.spatio_temporal_scaling[i])
+          chain_.add(std::make_unique<ConvStage>(sampler, input, input, causal, dtype, 2));
+        if (input != output)
+          chain_.add(std::make_unique<ResnetStage>(block["conv_out"], options(input, output), dtype));
       } else if (c.down_block_types[i] == "LTXVideo095DownBlock3D") {
         if (!c.spatio_temporal_scaling[i]) continue;
         const std::string& type = c.downsample_type[i];
@@ -195,7 +201,8 @@ public:
                     "this autoencoder is newer than this version of prax");
       }
     }
-    chain_.add(std::make_unique<ResnetsStage>(w["mid_block"], c.layers_per_block[blocks], options(output, output), output, dtype));
+    chain_.add(std::make_unique<ResnetsStage>(w["mid_block"], c.layers_per_block[blocks], options(output, output),
+                                              output, dtype));
     chain_.add(std::make_unique<OutputStage>(w, output, c.latent_channels + 1, causal, false, dtype));
   }
 

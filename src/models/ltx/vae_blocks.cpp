@@ -126,7 +126,8 @@ void ResnetStage::push(nn::Frame frame, const nn::Emit& emit) {
 
 void ResnetStage::after_conv1(nn::Frame frame, const nn::Emit& emit) {
   if (noise1_.defined()) nn::add_noise(frame, noise1_, noise_scale1_.data<float>());
-  conv2_.push(frame, &norm2_, [&](nn::Frame out) { after_conv2(std::move(out), emit); }, &residuals_);
+  conv2_.push(
+      frame, &norm2_, [&](nn::Frame out) { after_conv2(std::move(out), emit); }, &residuals_);
 }
 
 void ResnetStage::after_conv2(nn::Frame frame, const nn::Emit& emit) {
@@ -220,9 +221,13 @@ void DownsampleStage::after_conv(nn::Frame frame, const nn::Emit& emit) {
 
 UpsampleStage::UpsampleStage(const checkpoint::Weights& weights, int64_t in, int64_t factor, bool residual, bool causal,
                              DType dtype)
-    : in_(in), out_(in / factor), residual_(residual), conv_(weights["conv"]["conv"], in, in * 8 / factor, causal, dtype) {
+    : in_(in),
+      out_(in / factor),
+      residual_(residual),
+      conv_(weights["conv"]["conv"], in, in * 8 / factor, causal, dtype) {
   if (residual && in % 8 != 0)
-    throw Error(ErrorKind::checkpoint, "an upsampling block of " + std::to_string(in) + " channels cannot have a residual",
+    throw Error(ErrorKind::checkpoint,
+                "an upsampling block of " + std::to_string(in) + " channels cannot have a residual",
                 "the vae's config.json does not fit its design");
 }
 

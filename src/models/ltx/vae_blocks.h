@@ -137,7 +137,8 @@ private:
 //! the channels (`residual`); the first of the new frames is dropped.
 class UpsampleStage : public Stage {
 public:
-  UpsampleStage(const checkpoint::Weights& weights, int64_t in, int64_t factor, bool residual, bool causal, DType dtype);
+  UpsampleStage(const checkpoint::Weights& weights, int64_t in, int64_t factor, bool residual, bool causal,
+                DType dtype);
   void begin(ClipContext& context) override;
   void push(nn::Frame frame, const nn::Emit& emit) override;
   void finish(const nn::Emit& emit) override;

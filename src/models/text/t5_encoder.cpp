@@ -11,6 +11,14 @@
 
 namespace prax::models {
 
+namespace {
+
+//! T5's scores are not scaled, so that rounding queries and keys costs more than elsewhere: what flows between its
+//! products stays f32 (there are few tokens), and only the products' inputs are rounded.
+constexpr DType state_dtype = DType::f32;
+
+}  // namespace
+
 T5Config T5Config::from(const checkpoint::Config& config) {
   T5Config c{};
   c.vocab_size = config.get<int64_t>("vocab_size", 32128);
@@ -57,11 +65,12 @@ T5Encoder::T5Encoder(const checkpoint::Config& config, const checkpoint::Weights
     const auto feed_forward = encoder["block"][static_cast<int>(i)]["layer"][1];
     const auto self = attention["SelfAttention"], dense = feed_forward["DenseReluDense"];
     Layer layer;
-    layer.qkv = nn::Linear({self["q"], self["k"], self["v"]}, c.d_model, {inner, inner, inner}, false, dtype, residency);
+    layer.qkv =
+        nn::Linear({self["q"], self["k"], self["v"]}, c.d_model, {inner, inner, inner}, false, dtype, residency);
     layer.o = nn::Linear(self["o"], inner, c.d_model, false, dtype, residency);
     if (i == 0)
-      relative_attention_bias_ = nn::load_f32(self["relative_attention_bias"], "weight",
-                                              {c.relative_attention_num_buckets, c.num_heads});
+      relative_attention_bias_ =
+          nn::load_f32(self["relative_attention_bias"], "weight", {c.relative_attention_num_buckets, c.num_heads});
     layer.norm_attention = nn::load_f32(attention["layer_norm"], "weight", {c.d_model});
     if (c.gated) {
       layer.wi = nn::Linear(dense["wi_0"], c.d_model, c.d_ff, false, dtype, residency);
@@ -119,7 +128,7 @@ Tensor T5Encoder::position_bias(int64_t tokens) const {
 
 void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, int64_t batch, int64_t tokens) const {
   const int64_t inner = config_.num_heads * config_.d_kv;
-  const DType dtype = kernels::activation_dtype(dtype_);
+  const DType dtype = state_dtype;
   nn::Norm norm;
   norm.eps = config_.layer_norm_epsilon;
   norm.weight = layer.norm_attention.data<float>();
@@ -127,8 +136,9 @@ void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, i
   layer.qkv.into(nn::normalize(hidden, norm, dtype), qkv);
   Tensor attended = Tensor::empty({batch * tokens, inner}, dtype);
   const auto part = [&](int64_t i) {
-    return kernels::AttentionOperand{static_cast<const char*>(qkv.raw()) + static_cast<size_t>(i * inner) * size_of(dtype),
-                                     tokens * 3 * inner, 3 * inner, config_.d_kv};
+    return kernels::AttentionOperand{
+        static_cast<const char*>(qkv.raw()) + static_cast<size_t>(i * inner) * size_of(dtype), tokens * 3 * inner,
+        3 * inner, config_.d_kv};
   };
   kernels::AttentionArguments a;
   a.shape = {batch, config_.num_heads, tokens, tokens, config_.d_kv};
@@ -149,7 +159,7 @@ void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, i
 }
 
 void T5Encoder::feed_forward(const Layer& layer, Tensor& hidden) const {
-  const DType dtype = kernels::activation_dtype(dtype_);
+  const DType dtype = state_dtype;
   nn::Norm norm;
   norm.eps = config_.layer_norm_epsilon;
   norm.weight = layer.norm_feed_forward.data<float>();
@@ -161,7 +171,7 @@ void T5Encoder::feed_forward(const Layer& layer, Tensor& hidden) const {
     gate = layer.wi_gate(x, dtype);
     first.factor = &gate;
   }
-  Tensor inner = layer.wi(x, config_.relu ? DType::f32 : dtype, first);
+  Tensor inner = layer.wi(x, dtype, first);
   if (config_.relu)
     for (float& v : inner.span<float>()) v = std::max(v, 0.0f);
   nn::Fusion add;

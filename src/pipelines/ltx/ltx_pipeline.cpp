@@ -21,7 +21,7 @@ const std::vector<Argument> reference_arguments{
     {"height", "int", 512, "height in pixels"},
     {"width", "int", 704, "width in pixels"},
     {"num_frames", "int", 161, "frames of the clip"},
-    {"frame_rate", "int", 25, "frames a second"},
+    {"frame_rate", "float", 25.0, "frames a second"},
     {"num_inference_steps", "int", 50, "denoising steps"},
     {"timesteps", "floats", nullptr, "own timesteps in descending order, instead of num_inference_steps"},
     {"guidance_scale", "float", 3.0, "how strongly the prompt guides; 1 or less switches guidance off"},
@@ -37,7 +37,8 @@ const std::vector<Argument> reference_arguments{
     {"max_sequence_length", "int", 128, "tokens that the prompt is padded or cut to"},
 };
 
-const char* const ignored_text_tensors[] = {"decoder.*", "lm_head.weight", "encoder.embed_tokens.weight", "shared.weight"};
+const char* const ignored_text_tensors[] = {"decoder.*", "lm_head.weight", "encoder.embed_tokens.weight",
+                                            "shared.weight"};
 
 //! "legal below or above": 500 with 32 -> "480 or 512".
 std::string nearest_multiples(int64_t value, int64_t multiple, int64_t offset = 0) {
@@ -107,22 +108,20 @@ LtxPipeline::Grid LtxPipeline::latent_grid(const json& arguments) const {
           arguments.at("width").get<int64_t>() / vae.spatial_compression_ratio};
 }
 
-LtxPipeline::Grid LtxPipeline::token_grid(const Grid& g) const {
-  const auto& c = transformer_->config();
-  return {g.frames / c.patch_size_t, g.height / c.patch_size, g.width / c.patch_size};
-}
-
 void LtxPipeline::check_sizes(const json& arguments) const {
   constexpr int64_t most_pixels = 16384, most_frames = 1 << 20, most_steps = 100000;
   require_range(arguments, "width", 1, most_pixels);
   require_range(arguments, "height", 1, most_pixels);
   require_range(arguments, "num_frames", 1, most_frames);
-  require_range(arguments, "frame_rate", 1, 1000);
+  const double rate = arguments.at("frame_rate").get<double>();
+  if (!(rate > 0 && rate <= 1000))
+    throw Error(ErrorKind::usage, "frame_rate is " + arguments.at("frame_rate").dump() + ", which cannot be",
+                "use 1 to 1000");
   require_range(arguments, "num_inference_steps", 1, most_steps);
   require_range(arguments, "num_videos_per_prompt", 1, 64);
   require_range(arguments, "max_sequence_length", 1, 4096);
   const auto& vae = vae_->config();
-  const int64_t pixels = vae.spatial_compression_ratio * transformer_->config().patch_size;
+  const int64_t pixels = vae.spatial_compression_ratio;
   for (const char* name : {"width", "height"}) {
     const int64_t value = arguments.at(name).get<int64_t>();
     if (value % pixels)
@@ -133,27 +132,21 @@ void LtxPipeline::check_sizes(const json& arguments) const {
   }
   const int64_t frames = arguments.at("num_frames").get<int64_t>(), group = vae.temporal_compression_ratio;
   if ((frames - 1) % group)
-    throw Error(ErrorKind::usage,
-                "num_frames is " + std::to_string(frames) + ", but this model makes " + std::to_string(group) + "k+1 frames",
-                "the nearest are " + nearest_multiples(frames, group, 1));
+    throw Error(
+        ErrorKind::usage,
+        "num_frames is " + std::to_string(frames) + ", but this model makes " + std::to_string(group) + "k+1 frames",
+        "the nearest are " + nearest_multiples(frames, group, 1));
 }
 
-//! _pack_latents: [B, C, F, H, W] -> [B, tokens, C * p_t * p * p]
-Tensor LtxPipeline::pack(const Tensor& l) const {
-  const auto& c = transformer_->config();
-  const int64_t pt = c.patch_size_t, p = c.patch_size;
-  const Tensor split = l.view({l.dim(0), l.dim(1), l.dim(2) / pt, pt, l.dim(3) / p, p, l.dim(4) / p, p});
-  const Tensor ordered = split.permute({0, 2, 4, 6, 1, 3, 5, 7});
-  return ordered.view({l.dim(0), ordered.dim(1) * ordered.dim(2) * ordered.dim(3), -1});
+//! _pack_latents: [B, C, F, H, W] -> [B, tokens, C]
+Tensor LtxPipeline::pack(const Tensor& latents) const {
+  return latents.permute({0, 2, 3, 4, 1}).view({latents.dim(0), -1, latents.dim(1)});
 }
 
-//! _unpack_latents: [B, tokens, C * p_t * p * p] -> [B, C, F, H, W]
-Tensor LtxPipeline::unpack(const Tensor& tokens, const Grid& latents) const {
-  const auto& c = transformer_->config();
-  const Grid g = token_grid(latents);
-  const int64_t pt = c.patch_size_t, p = c.patch_size, batch = tokens.dim(0);
-  const Tensor split = tokens.view({batch, g.frames, g.height, g.width, -1, pt, p, p});
-  return split.permute({0, 4, 1, 5, 2, 6, 3, 7}).view({batch, -1, latents.frames, latents.height, latents.width});
+//! _unpack_latents: [B, tokens, C] -> [B, C, F, H, W]
+Tensor LtxPipeline::unpack(const Tensor& tokens, const Grid& grid) const {
+  const Tensor split = tokens.view({tokens.dim(0), grid.frames, grid.height, grid.width, tokens.dim(2)});
+  return split.permute({0, 4, 1, 2, 3});
 }
 
 //! latents * std / scaling_factor + mean, a channel at a time
@@ -163,22 +156,22 @@ Tensor LtxPipeline::denormalize(const Tensor& latents) const {
   const float factor = vae_->config().scaling_factor;
   for (int64_t i = 0; i < latents.numel(); ++i) {
     const int64_t c = i / inner % channels;
-    out.data<float>()[i] =
-        latents.data<float>()[i] * vae_->latents_std().data<float>()[c] / factor + vae_->latents_mean().data<float>()[c];
+    out.data<float>()[i] = latents.data<float>()[i] * vae_->latents_std().data<float>()[c] / factor +
+                           vae_->latents_mean().data<float>()[c];
   }
   return out;
 }
 
 Tensor LtxPipeline::initial_latents(const json& arguments, Generator& generator) const {
   const Grid g = latent_grid(arguments);
-  // in_channels counts a token's values; the reference draws that many channels, so patches other than 1 do not run.
   const Shape shape{arguments.at("num_videos_per_prompt").get<int64_t>(), transformer_->config().in_channels, g.frames,
                     g.height, g.width};
   if (arguments.at("latents").is_null()) return pack(generator.randn(shape));
-  const Tensor given = read_tensor(arguments.at("latents").get<std::string>());
-  const Shape wanted{shape[0], token_grid(g).tokens(), transformer_->config().in_channels};
+  Tensor given = read_tensor(arguments.at("latents").get<std::string>());
+  const Shape wanted{shape[0], g.tokens(), transformer_->config().in_channels};
   if (given.shape() != wanted)
-    throw Error(ErrorKind::usage, "the given latents are " + to_string(given.shape()) + ", but this clip needs " + to_string(wanted),
+    throw Error(ErrorKind::usage,
+                "the given latents are " + to_string(given.shape()) + ", but this clip needs " + to_string(wanted),
                 "width, height and num_frames must be those that they were made for");
   return given;
 }
@@ -241,7 +234,8 @@ LtxPipeline::Prompt LtxPipeline::given_prompt(const json& arguments, const std::
 }
 
 //! The prompt and, when guided, the negative prompt, in the order prompt, negative.
-std::vector<LtxPipeline::Prompt> LtxPipeline::encode_prompts(const Run& run, bool with_negative, const Monitor& monitor) {
+std::vector<LtxPipeline::Prompt> LtxPipeline::encode_prompts(const Run& run, bool with_negative,
+                                                             const Monitor& monitor) {
   const json& a = run.request.arguments;
   const int64_t length = a.at("max_sequence_length").get<int64_t>(), batch = run.latents.dim(0);
   const char* const prefixes[] = {"", "negative_"};
@@ -256,7 +250,8 @@ std::vector<LtxPipeline::Prompt> LtxPipeline::encode_prompts(const Run& run, boo
     const auto encoding = tokenizer_.encode(i == 0 ? run.request.prompt : run.request.negative_prompt, length);
     if (encoding.truncated > 0)
       log_warning(std::string(i == 0 ? "the prompt" : "the negative prompt") + " is too long: its last " +
-                  std::to_string(encoding.truncated) + " tokens are cut (max_sequence_length is " + std::to_string(length) + ")");
+                  std::to_string(encoding.truncated) + " tokens are cut (max_sequence_length is " +
+                  std::to_string(length) + ")");
     ids.push_back(encoding.ids);
     masks.push_back(encoding.mask);
     owner.push_back(i);
@@ -335,25 +330,43 @@ Tensor LtxPipeline::guide(const Tensor& prediction, int64_t batch, double scale,
   return out;
 }
 
+void LtxPipeline::require_own(const Run& run) const {
+  const json& a = run.request.arguments;
+  complete_arguments(a, arguments_);
+  for (const Argument& argument : arguments_)
+    if (!a.contains(argument.name))
+      throw Error(ErrorKind::input, "the run has no " + argument.name, "it was begun with another model or version");
+  check_sizes(a);
+  const Shape wanted{a.at("num_videos_per_prompt").get<int64_t>(), latent_grid(a).tokens(),
+                     transformer_->config().in_channels};
+  if (run.latents.shape() != wanted || run.latents.dtype() != DType::f32 || run.step < 0 || run.step > run.steps)
+    throw Error(
+        ErrorKind::input,
+        "the run's latents " + to_string(run.latents.shape()) + " are not this model's, which has " + to_string(wanted),
+        "go on with the model that the run was begun with");
+}
+
 void LtxPipeline::denoise(Run& run, const Monitor& monitor) {
+  require_own(run);
   const json& a = run.request.arguments;
   const auto scheduler = schedule(run);
   if (run.step < run.steps) {
     monitor.report("text", 0, 1);
     const auto prompts = encode_prompts(run, guided(a), monitor);
-    const Grid grid = token_grid(latent_grid(a));
+    const Grid grid = latent_grid(a);
     const auto& vae = vae_->config();
     const float spatial = static_cast<float>(vae.spatial_compression_ratio);
-    const float scale[3] = {static_cast<float>(static_cast<double>(vae.temporal_compression_ratio) / a.at("frame_rate").get<double>()),
-                            spatial, spatial};
+    const float scale[3] = {
+        static_cast<float>(static_cast<double>(vae.temporal_compression_ratio) / a.at("frame_rate").get<double>()),
+        spatial, spatial};
     const auto rotary = transformer_->rotary(grid.frames, grid.height, grid.width, scale);
     monitor.report("denoise", run.step, run.steps);
     while (run.step < run.steps) {
       monitor.check();
       const int64_t i = run.step;
-      const Tensor prediction = guide(predict(run, prompts, rotary, scheduler.timesteps()[static_cast<size_t>(i)], i, monitor),
-                                      run.latents.dim(0), a.at("guidance_scale").get<double>(),
-                                      a.at("guidance_rescale").get<double>());
+      const Tensor prediction =
+          guide(predict(run, prompts, rotary, scheduler.timesteps()[static_cast<size_t>(i)], i, monitor),
+                run.latents.dim(0), a.at("guidance_scale").get<double>(), a.at("guidance_rescale").get<double>());
       denoised_ = Tensor::empty(run.latents.shape());
       const float sigma = scheduler.sigmas()[static_cast<size_t>(i)];
       for (int64_t j = 0; j < denoised_.numel(); ++j)
@@ -378,6 +391,7 @@ void LtxPipeline::denoise(Run& run, const Monitor& monitor) {
 }
 
 void LtxPipeline::decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) {
+  require_own(run);
   const json& a = run.request.arguments;
   Tensor latents = denormalize(unpack(run.latents, latent_grid(a)));
   Generator generator = run.generator, global_generator = run.global_generator;
@@ -412,8 +426,10 @@ void LtxPipeline::decode(const Run& run, int64_t index, media::FrameSink& sink, 
   if (monitor.probe && index == 0) {
     monitor.probe("vae.decode.0.in.0", clip);
     if (timestep) monitor.probe("vae.decode.0.in.1", Tensor::full({1}, *timestep));
-    const Tensor video = Tensor::concat(pictures, 0).view({static_cast<int64_t>(pictures.size()), run.format.height, run.format.width, -1});
-    monitor.probe("vae.decode.0.out", video.permute({3, 0, 1, 2}).view({1, video.dim(3), video.dim(0), video.dim(1), video.dim(2)}));
+    const Tensor video = Tensor::concat(pictures, 0)
+                             .view({static_cast<int64_t>(pictures.size()), run.format.height, run.format.width, -1});
+    monitor.probe("vae.decode.0.out",
+                  video.permute({3, 0, 1, 2}).view({1, video.dim(3), video.dim(0), video.dim(1), video.dim(2)}));
   }
 }
 

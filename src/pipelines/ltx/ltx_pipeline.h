@@ -37,8 +37,9 @@ private:
   };
 
   Grid latent_grid(const nlohmann::json& arguments) const;
-  Grid token_grid(const Grid& latents) const;
   void check_sizes(const nlohmann::json& arguments) const;
+  //! Error(input) for a run that another model began.
+  void require_own(const Run& run) const;
   Tensor initial_latents(const nlohmann::json& arguments, Generator& generator) const;
   Tensor pack(const Tensor& latents) const;
   Tensor unpack(const Tensor& tokens, const Grid& grid) const;

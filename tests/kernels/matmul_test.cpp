@@ -1,0 +1,170 @@
+#include "kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+
+namespace prax::kernels {
+namespace {
+
+struct Case {
+  int64_t m, k, n;
+};
+
+//! Runs a body for each ISA and weight dtype.
+template <typename Body>
+void everywhere(Body&& body) {
+  const Isa before = isa();
+  for (Isa i : available_isas())
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      SCOPED_TRACE(std::string(name_of(i)) + " " + std::string(name_of(dtype)));
+      set_isa(i);
+      body(dtype);
+    }
+  set_isa(before);
+}
+
+//! A W^T in double, with the operands rounded as the kernel will round them.
+std::vector<double> product(const Tensor& a, const Tensor& w, DType dtype) {
+  const Tensor ra = a.to(activation_dtype(dtype)).to(DType::f32), rw = w.to(dtype).to(DType::f32);
+  const int64_t m = a.dim(0), k = a.dim(1), n = w.dim(0);
+  std::vector<double> out(static_cast<size_t>(m * n));
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t d = 0; d < k; ++d)
+        sum += static_cast<double>(ra.data<float>()[i * k + d]) * static_cast<double>(rw.data<float>()[j * k + d]);
+      out[static_cast<size_t>(i * n + j)] = sum;
+    }
+  return out;
+}
+
+double gelu_tanh(double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
+
+void expect_near(const Tensor& got, const std::vector<double>& want, double tolerance) {
+  for (size_t i = 0; i < want.size(); ++i)
+    ASSERT_NEAR(got.data<float>()[i], want[i], tolerance * (1 + std::abs(want[i]))) << "at " << i;
+}
+
+class Matmul : public testing::TestWithParam<Case> {};
+
+TEST_P(Matmul, IsTheProduct) {
+  const auto [m, k, n] = GetParam();
+  Generator g(7);
+  const Tensor a = g.randn({m, k}), w = g.randn({n, k});
+  everywhere([&](DType dtype) {
+    const auto want = product(a, w, dtype);
+    Tensor out = Tensor::full({m, n}, NAN);
+    Epilogue e;
+    e.out = out.raw();
+    e.out_stride = n;
+    matmul(a.raw(), DType::f32, m, k, PackedMatrix::pack(w, dtype), e);
+    expect_near(out, want, 1e-4);
+    Tensor streamed = Tensor::full({m, n}, NAN);
+    e.out = streamed.raw();
+    matmul_streamed(a.raw(), DType::f32, m, k, w, dtype, e);
+    EXPECT_TRUE(std::equal(out.span<float>().begin(), out.span<float>().end(), streamed.span<float>().begin()));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Matmul,
+                         testing::Values(Case{1, 1, 1}, Case{1, 256, 48}, Case{3, 7, 5}, Case{33, 65, 97},
+                                         Case{300, 40, 20}, Case{64, 1100, 130}, Case{513, 70, 1600}));
+
+TEST(Matmul, FusesWhatFollows) {
+  const int64_t m = 37, k = 50, n = 70;
+  Generator g(1);
+  const Tensor a = g.randn({m, k}), w = g.randn({n, k}), bias = g.randn({n}), gate = g.randn({m, n});
+  const Tensor factor = g.randn({m, n}), residual = g.randn({m, n});
+  everywhere([&](DType dtype) {
+    auto want = product(a, w, dtype);
+    for (int64_t i = 0; i < m * n; ++i) {
+      double y = gelu_tanh(want[static_cast<size_t>(i)] + bias.data<float>()[i % n]);
+      y *= factor.data<float>()[i];
+      want[static_cast<size_t>(i)] = residual.data<float>()[i] + gate.data<float>()[i] * y;
+    }
+    Tensor out = residual.clone();  // in place
+    Epilogue e;
+    e.bias = bias.data<float>();
+    e.activation = Activation::gelu_tanh;
+    e.factor = factor.raw();
+    e.factor_stride = n;
+    e.gate = gate.data<float>();
+    e.gate_stride = n;
+    e.residual = out.data<float>();
+    e.residual_stride = n;
+    e.out = out.raw();
+    e.out_stride = n;
+    matmul(a.raw(), DType::f32, m, k, PackedMatrix::pack(w, dtype), e);
+    expect_near(out, want, 3e-4);
+  });
+}
+
+TEST(Matmul, DoesNotDependOnThreads) {
+  const int64_t m = 700, k = 600, n = 900;
+  Generator g(3);
+  const Tensor a = g.randn({m, k}), w = g.randn({n, k});
+  everywhere([&](DType dtype) {
+    Tensor first;
+    for (int threads : {1, 2, 5}) {
+      set_thread_count(threads);
+      Tensor out = Tensor::empty({m, n});
+      Epilogue e;
+      e.out = out.raw();
+      e.out_stride = n;
+      matmul(a.raw(), DType::f32, m, k, PackedMatrix::pack(w, dtype), e);
+      if (!first.defined()) first = out;
+      EXPECT_TRUE(std::equal(out.span<float>().begin(), out.span<float>().end(), first.span<float>().begin()));
+    }
+    set_thread_count(0);
+  });
+}
+
+//! What lies behind a short row must not leak in, not even a NaN.
+TEST(Matmul, IgnoresWhatLiesBetweenRows) {
+  const int64_t m = 5, k = 21, stride = 64, n = 9;
+  Generator g(5);
+  const Tensor a = g.randn({m, k}), w = g.randn({n, k});
+  Tensor wide = Tensor::full({m, stride}, NAN);
+  for (int64_t i = 0; i < m; ++i) std::copy_n(a.data<float>() + i * k, k, wide.data<float>() + i * stride);
+  everywhere([&](DType dtype) {
+    const auto want = product(a, w, dtype);
+    Tensor out = Tensor::empty({m, n});
+    Epilogue e;
+    e.out = out.raw();
+    e.out_stride = n;
+    matmul(wide.raw(), DType::f32, m, stride, PackedMatrix::pack(w, dtype), e);
+    expect_near(out, want, 1e-4);
+  });
+}
+
+TEST(MatmulTaps, AddsShiftedRows) {
+  // y[i] = W0 x[i] + W1 x[i+1] over two groups of one row each: a convolution of width 2 and height 2.
+  const int64_t depth = 64, rows = 50, n = 40, groups = 2, segments = 2;
+  Generator g(9);
+  const Tensor x = g.randn({rows + 80, depth}), w = g.randn({n, groups * segments * depth});
+  everywhere([&](DType dtype) {
+    const PackedMatrix packed = PackedMatrix::pack_taps(w, dtype, groups, segments, depth);
+    const Tensor a = x.to(packed.kernel().a_dtype);
+    const size_t size = size_of(a.dtype());
+    const void* base[groups] = {a.raw(), static_cast<const char*>(a.raw()) + 10 * depth * static_cast<int64_t>(size)};
+    const int64_t offsets[segments] = {0, depth};
+    Tensor out = Tensor::empty({rows, n});
+    Epilogue e;
+    e.out = out.raw();
+    e.out_stride = n;
+    matmul_taps(base, offsets, rows, depth, packed, e);
+    Tensor unrolled = Tensor::empty({rows, groups * segments * depth});
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t t = 0; t < groups * segments; ++t)
+        std::copy_n(x.data<float>() + (i + t / 2 * 10 + t % 2) * depth, depth,
+                    unrolled.data<float>() + (i * groups * segments + t) * depth);
+    expect_near(out, product(unrolled, w, dtype), 1e-4);
+  });
+}
+
+}  // namespace
+}  // namespace prax::kernels
