@@ -106,8 +106,7 @@ void require_parent_folder(const fs::path& path) {
                 "Choose another place.");
   }
   if (status.type() == fs::file_type::not_found && error != std::errc::not_a_directory) {
-    throw Error(ErrorKind::io,
-                path.string() + " cannot be written: the folder " + parent.string() + " does not exist",
+    throw Error(ErrorKind::io, path.string() + " cannot be written: the folder " + parent.string() + " does not exist",
                 "Create the folder first: mkdir -p '" + parent.string() + "'");
   }
   throw_write_error(error ? error.value() : EIO, path);

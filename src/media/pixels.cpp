@@ -89,8 +89,7 @@ void rgb_to_yuv420(std::span<const float> rgb, int width, int height, const YuvR
   }
 }
 
-void shrink(std::span<const float> rgb, int width, int height, std::span<float> result, int new_width,
-            int new_height) {
+void shrink(std::span<const float> rgb, int width, int height, std::span<float> result, int new_width, int new_height) {
   const std::vector<Span> columns = area_spans(width, new_width);
   const std::vector<Span> rows = area_spans(height, new_height);
   std::vector<float> line(static_cast<size_t>(width) * 3);

@@ -34,7 +34,6 @@ struct YuvPlanes {
 void rgb_to_yuv420(std::span<const float> rgb, int width, int height, const YuvRule& rule, const YuvPlanes& planes);
 
 //! Scales [height, width, 3] by averaging the area that each new pixel covers; for making pictures smaller.
-void shrink(std::span<const float> rgb, int width, int height, std::span<float> result, int new_width,
-            int new_height);
+void shrink(std::span<const float> rgb, int width, int height, std::span<float> result, int new_width, int new_height);
 
 }  // namespace prax::media

@@ -36,12 +36,7 @@ size_t sequence_length(std::string_view text, size_t offset, size_t& bad) {
   return length;
 }
 
-//! InCB=Linker: the viramas that join consonants (DerivedCoreProperties of Unicode 17.0).
-constexpr char32_t conjunct_linkers[] = {0x094D,  0x09CD,  0x0ACD,  0x0B4D,  0x0C4D,  0x0D4D, 0x1039,
-                                         0x17D2,  0x1A60,  0x1B44,  0x1BAB,  0xA9C0,  0xAAF6, 0x10A3F,
-                                         0x11133, 0x113D0, 0x1193E, 0x11A47, 0x11A99, 0x11F42};
-
-bool is_conjunct_linker(char32_t c) { return std::ranges::binary_search(conjunct_linkers, c); }
+bool is_conjunct_linker(char32_t c) { return std::ranges::binary_search(conjunct_linkers(), c); }
 
 bool is_break_control(GraphemeClass c) {
   return c == GraphemeClass::control || c == GraphemeClass::carriage_return || c == GraphemeClass::line_feed;

@@ -1,5 +1,9 @@
 #include "text/unicode_data.h"
 
+// Made by scripts/unicode_tables.py: do not edit. Graphemes are of Unicode 17.0.0, word characters of Unicode
+// 16.0.0, the versions that the reference's libraries hold. Derived from the Unicode Character Database, copyright
+// Unicode, Inc., under the Unicode License v3 (https://www.unicode.org/license.txt).
+
 namespace prax::text {
 
 namespace {
@@ -203,6 +207,11 @@ constexpr GraphemeRange grapheme_table[] = {
     {0xE0080, 0xE00FF, CN}, {0xE0100, 0xE01EF, EX}, {0xE01F0, 0xE0FFF, CN},
 };
 
+constexpr char32_t linker_table[] = {
+    0x94D, 0x9CD, 0xACD, 0xB4D, 0xC4D, 0xD4D, 0x1039, 0x17D2, 0x1A60, 0x1B44, 0x1BAB, 0xA9C0, 0xAAF6, 0x10A3F,
+    0x11133, 0x113D0, 0x1193E, 0x11A47, 0x11A99, 0x11F42,
+};
+
 constexpr CodePointRange word_table[] = {
     {0x30, 0x39}, {0x41, 0x5A}, {0x5F, 0x5F}, {0x61, 0x7A}, {0xAA, 0xAA}, {0xB5, 0xB5}, {0xBA, 0xBA}, {0xC0, 0xD6},
     {0xD8, 0xF6}, {0xF8, 0x2C1}, {0x2C6, 0x2D1}, {0x2E0, 0x2E4}, {0x2EC, 0x2EC}, {0x2EE, 0x2EE}, {0x300, 0x374},
@@ -350,6 +359,8 @@ constexpr CodePointRange word_table[] = {
 }  // namespace
 
 std::span<const GraphemeRange> grapheme_ranges() { return grapheme_table; }
+
+std::span<const char32_t> conjunct_linkers() { return linker_table; }
 
 std::span<const CodePointRange> word_ranges() { return word_table; }
 

@@ -39,6 +39,9 @@ struct CodePointRange {
 //! (GraphemeBreakProperty, emoji-data and DerivedCoreProperties), the version of the reference's tokenizers 0.23.
 std::span<const GraphemeRange> grapheme_ranges();
 
+//! InCB=Linker, sorted: the viramas that join consonants (DerivedCoreProperties of Unicode 17.0).
+std::span<const char32_t> conjunct_linkers();
+
 //! Sorted ranges of word characters, `\w` of UTS #18 annex C: Alphabetic, M, Nd, Pc and Join_Control. Unicode 16.0, the
 //! version of the reference's regular expressions.
 std::span<const CodePointRange> word_ranges();

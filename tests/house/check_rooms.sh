@@ -2,7 +2,7 @@
 # Checks the rules of the house and names every line that breaks one:
 #   - a source in src/<room> includes only headers of rooms that the room's CMake links reach; arrows point down only
 #   - apps/<app> likewise, by its target_link_libraries
-#   - intrinsics and oneDNN only in src/kernels, FFmpeg only in src/media, sentencepiece only in src/text
+#   - intrinsics and oneDNN only in src/kernels, FFmpeg only in src/media
 #   - no source over 800 lines, no header over 300; every room has a README.md; no notes about unfinished work
 # usage: check_rooms.sh [REPOSITORY]
 set -euo pipefail
@@ -67,7 +67,6 @@ while IFS= read -r line; do report "$line"; done < <(
           if ((v, v) in seen) print "src/" v ": reaches itself through its links; arrows point down only"
         }
         owner["dnnl"] = "kernels"; owner["intrinsics"] = "kernels"; owner["FFmpeg"] = "media"
-        owner["sentencepiece"] = "text"
       }
       {
         match($0, /:[0-9]+:/)
@@ -83,7 +82,6 @@ while IFS= read -r line; do report "$line"; done < <(
         if (header ~ /(^|\/)([a-z0-9]*intrin|cpuid|arm_neon|arm_sve)\.h$/) library = "intrinsics"
         else if (header ~ /^(oneapi\/)?dnnl/) library = "dnnl"
         else if (header ~ /^lib(av|sw)[a-z]+\//) library = "FFmpeg"
-        else if (header ~ /^sentencepiece/) library = "sentencepiece"
         if (library != "" && me != owner[library])
           print where ": " header ": " library " belongs in src/" owner[library] " only"
 

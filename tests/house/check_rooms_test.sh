@@ -77,8 +77,6 @@ for header in dnnl.hpp dnnl.h oneapi/dnnl/dnnl.hpp; do
 done
 build_house && echo '#include <libswscale/swscale.h>' >>apps/prax/main.cpp
 expect_broken "FFmpeg" 'apps/prax/main.cpp:2: libswscale/swscale.h: FFmpeg belongs in src/media only'
-build_house && echo '#include <sentencepiece_processor.h>' >>src/nn/linear.cpp
-expect_broken "sentencepiece" 'sentencepiece belongs in src/text only'
 build_house && lines 801 >apps/prax/long.cpp
 expect_broken "a long source" 'apps/prax/long.cpp: 801 lines, but 800'
 build_house && lines 301 >src/base/long.h

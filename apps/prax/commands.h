@@ -1,0 +1,17 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace prax::app {
+
+//! Each function adds one subcommand to `app`. Its callback runs after the whole command line was read: it does the
+//! work and leaves the exit code in `exit_code` (0 done, 1 failed, 2 wrong usage, 130 interrupted), which lives as
+//! long as `app`. What goes wrong is thrown as prax::Error: main() prints it and picks the exit code of its kind.
+void add_generate(CLI::App& app, int& exit_code);
+void add_decode(CLI::App& app, int& exit_code);
+void add_info(CLI::App& app, int& exit_code);
+void add_models(CLI::App& app, int& exit_code);
+void add_verify(CLI::App& app, int& exit_code);
+void add_bench(CLI::App& app, int& exit_code);
+
+}  // namespace prax::app

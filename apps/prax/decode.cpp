@@ -1,0 +1,69 @@
+#include <memory>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "commands.h"
+#include "media/writer.h"
+#include "output.h"
+#include "render.h"
+#include "session.h"
+#include "signals.h"
+#include "tensor/parallel.h"
+
+namespace prax::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Options {
+  std::string file, output, model;
+  int quality = 16, threads = 0;
+  bool json = false, quiet = false;
+};
+
+void decode(const Options& o) {
+  const auto started = ProgressBar::Clock::now();
+  if (o.threads > 0) set_thread_count(o.threads);
+  std::string model;
+  pipelines::RunNotes notes;
+  const pipelines::Run run = pipelines::load_run(o.file, &model, &notes);
+  if (!o.model.empty()) model = o.model;
+  const int64_t clips = run.latents.dim(0);
+  for (int64_t i = 0; i < clips; ++i) media::check_writable(clip_path(o.output, i, clips));
+  const std::string dtype = notes.contains("dtype") ? notes["dtype"] : "bf16";
+  const auto pipeline = open_pipeline(model, dtype, notes.contains("variant") ? notes["variant"] : "");
+
+  ProgressBar bar(ProgressBar::pick_mode(o.json, o.quiet));
+  if (run.step < run.steps)
+    log_warning("the run stopped at step " + std::to_string(run.step) + " of " + std::to_string(run.steps) +
+                "; this is what was there");
+  pipelines::Monitor monitor;
+  monitor.cancel = &signal_token();
+  monitor.progress = [&](const Progress& p) { bar.update(p); };
+  Summary summary;
+  summary.files = render(*pipeline, run, o.output,
+                         describe(run, pipeline->reference_class(), model, compute_dtype(dtype)), o.quality, monitor);
+  bar.finish();
+  bar.clear();
+  summary.seconds = std::chrono::duration<double>(ProgressBar::Clock::now() - started).count();
+  summary.stages = bar.seconds();
+  if (!o.quiet || o.json) print_summary(summary, run, model, o.json);
+}
+
+}  // namespace
+
+void add_decode(CLI::App& app, int&) {
+  auto o = std::make_shared<Options>();
+  auto* c = app.add_subcommand("decode", "Turn a saved run's latents into a video");
+  c->add_option("RUN", o->file, "A .prax file")->required();
+  c->add_option("-o,--output", o->output, "Where to: .mp4 .webm .gif .webp .png .npy, or a folder")->required();
+  c->add_option("--model", o->model, "The model's folder, when it has moved");
+  c->add_option("--quality", o->quality, "Constant rate factor of MP4 and WebM")->check(CLI::Range(0, 51));
+  c->add_option("--threads", o->threads, "Processors to use");
+  c->add_flag("--json", o->json, "One JSON object a line on stdout");
+  c->add_flag("--quiet", o->quiet, "Only errors");
+  c->callback([o] { decode(*o); });
+}
+
+}  // namespace prax::app

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "pipelines/pipeline.h"
+
+namespace prax::app {
+
+//! Where clip `index` of `count` goes: the path itself when there is one, else "clip.mp4" -> "clip-1.mp4" ...
+std::filesystem::path clip_path(const std::filesystem::path& output, int64_t index, int64_t count);
+
+//! A model as others know it: "nano", "Lightricks/LTX-Video" for a folder of the download cache, else the folder's
+//! name. No path of this machine.
+std::string model_name(const std::string& model);
+
+//! Everything that is needed to make the same video again; goes into the file.
+std::map<std::string, std::string> describe(const pipelines::Run& run, const std::string& reference_class,
+                                            const std::string& model, DType dtype);
+
+//! Decodes every clip of the run to its file and returns the files. Each exists only when it is complete.
+std::vector<std::filesystem::path> render(pipelines::Pipeline& pipeline, const pipelines::Run& run,
+                                          const std::filesystem::path& output,
+                                          const std::map<std::string, std::string>& metadata, int quality,
+                                          const pipelines::Monitor& monitor);
+
+//! "f32" or "bf16"; Error(usage) for anything else.
+DType compute_dtype(const std::string& name);
+
+//! Most memory that the process has had resident, in bytes, mapped weight files among it.
+uint64_t peak_memory();
+
+//! How a finished command reports itself.
+struct Summary {
+  std::vector<std::filesystem::path> files;
+  double seconds = 0;
+  std::map<std::string, double> stages;
+};
+//! One line for people, or {"type":"result"} for programs, on stdout.
+void print_summary(const Summary& summary, const pipelines::Run& run, const std::string& model, bool json);
+
+}  // namespace prax::app

@@ -1,0 +1,119 @@
+#include "session.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "interrupt_watch.h"
+#include "media/image.h"
+#include "media/output_file.h"
+#include "media/writer.h"
+#include "output.h"
+#include "render.h"
+#include "signals.h"
+
+namespace prax::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+//! How to go on from what was kept.
+std::string way_on(const RunKeeper& keeper, const SessionOptions& options) {
+  const std::string file = shell_word(keeper.file().string());
+  if (keeper.step() < keeper.steps())
+    return "step " + std::to_string(keeper.step()) + " of " + std::to_string(keeper.steps()) +
+           " is kept; go on with: prax generate --resume " + file;
+  return "all steps are kept; make the file with: prax decode " + file + " -o " + shell_word(options.output.string());
+}
+
+//! Temporary files that a writer of this process would remove itself if it could.
+void remove_parts(const fs::path& output, int64_t clips) {
+  constexpr int attempts = 4;
+  for (int64_t i = 0; i < clips; ++i)
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+      std::error_code ignored;
+      fs::remove_all(media::part_name(clip_path(output, i, clips), attempt), ignored);
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<pipelines::Pipeline> open_pipeline(const std::string& model, const std::string& dtype,
+                                                   const std::string& variant) {
+  return pipelines::load(resolve_model(model), {compute_dtype(dtype), variant});
+}
+
+void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionOptions& options,
+               const fs::path& resumed_from, ProgressBar::Clock::time_point started) {
+  const int64_t clips = run.latents.dim(0);
+  for (int64_t i = 0; i < clips; ++i) media::check_writable(clip_path(options.output, i, clips));
+
+  ProgressBar bar(ProgressBar::pick_mode(options.json, options.quiet));
+  const ScopedLogSink sink([&](LogLevel level, std::string_view message) {
+    if (level != LogLevel::warning) return;
+    bar.clear();
+    std::fprintf(stderr, "warning: %.*s\n", static_cast<int>(message.size()), message.data());
+  });
+  const fs::path kept = resumed_from.empty() ? RunKeeper::file_for(options.output) : resumed_from;
+  const fs::path model = options.model == "nano" ? fs::path("nano") : fs::absolute(resolve_model(options.model));
+  RunKeeper keeper(kept, model.string(),
+                   {{"output", fs::absolute(options.output).string()},
+                    {"dtype", options.dtype},
+                    {"variant", options.variant},
+                    {"quality", std::to_string(options.quality)}});
+  if (!resumed_from.empty()) keeper.remember(run, true);
+
+  try {
+    InterruptWatch watch([&] {
+      std::string hint;
+      try {
+        keeper.save();
+        if (keeper.saved()) hint = way_on(keeper, options);
+      } catch (const Error& error) {
+        hint = std::string("the run could not be kept: ") + error.what();
+      }
+      remove_parts(options.output, clips);
+      print_error(Error(ErrorKind::interrupted, "interrupted", hint), options.json);
+    });
+    pipelines::Monitor monitor;
+    monitor.cancel = &signal_token();
+    monitor.progress = [&](const Progress& p) { bar.update(p); };
+    monitor.after_step = [&](const pipelines::Run& r) {
+      {
+        std::lock_guard lock(watch.mutex());
+        keeper.after_step(r);
+      }
+      if (!options.preview.empty() && (r.step % options.preview_every == 0 || r.step == r.steps))
+        media::write_png(options.preview, pipeline.preview(r));
+    };
+    pipeline.denoise(run, monitor);
+    const auto metadata = describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype));
+    Summary summary;
+    summary.files = render(pipeline, run, options.output, metadata, options.quality, monitor);
+    bar.finish();
+    bar.clear();
+    summary.seconds = std::chrono::duration<double>(ProgressBar::Clock::now() - started).count();
+    summary.stages = bar.seconds();
+    if (!options.keep_latents) keeper.discard();
+    if (!options.quiet || options.json) print_summary(summary, run, options.model, options.json);
+  } catch (const std::exception& problem) {
+    bar.clear();
+    const Error error = to_error(problem);
+    std::string hint = error.hint();
+    if (keeper.step() > 0) {
+      try {
+        keeper.save();
+        hint += (hint.empty() ? "" : "; ") + way_on(keeper, options);
+      } catch (const Error& lost) {
+        hint += (hint.empty() ? "" : "; ") + std::string("the run could not be kept: ") + lost.what();
+      }
+    }
+    throw Error(error.kind(), error.what(), hint);
+  }
+}
+
+}  // namespace prax::app

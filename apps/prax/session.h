@@ -1,0 +1,35 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "pipelines/pipeline.h"
+#include "progress_bar.h"
+#include "run_keeper.h"
+
+namespace prax::app {
+
+//! What `generate` needs beside the request.
+struct SessionOptions {
+  std::filesystem::path output;
+  std::string model;  //!< as people name it: "nano" or a folder
+  std::string dtype = "bf16", variant;
+  int quality = 16;
+  std::filesystem::path preview;
+  int64_t preview_every = 5;
+  bool keep_latents = false, json = false, quiet = false;
+};
+
+//! Takes a run to its finished file: denoises, decodes, shows progress, keeps the run's state beside the output until
+//! the output is complete, and says how to go on when that does not happen. `resumed_from` is the file that the run
+//! was read from, or empty. Throws what went wrong, after saving what there is.
+void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionOptions& options,
+               const std::filesystem::path& resumed_from, ProgressBar::Clock::time_point started);
+
+//! The pipeline of a model as people name it; says so on the bar.
+std::unique_ptr<pipelines::Pipeline> open_pipeline(const std::string& model, const std::string& dtype,
+                                                   const std::string& variant);
+
+}  // namespace prax::app
