@@ -91,7 +91,7 @@ void add_generate(CLI::App& app, int&) {
   c->add_option("--fps", o->request.fps, "Frames a second");
   c->add_option("--steps", o->request.steps, "Denoising steps");
   c->add_option("--guidance", o->request.guidance, "How strongly the prompt guides");
-  c->add_option("--seed", o->request.seed, "The noise; drawn and printed when absent");
+  c->add_option("--seed", o->request.seed, "The noise; drawn and printed when absent")->check(CLI::NonNegativeNumber);
   c->add_option("--set", o->request.set, "Any argument of the reference pipeline: name=value")
       ->take_all()
       ->expected(1)
