@@ -29,8 +29,8 @@ TEXTS = [
     "\u2581", "\u2581\u2581", "\u2581sea", "sea\u2581red", "a \u2581red\u2581", "red\u2581 \u2581sea",
     # special tokens inside the text
     "</s>", "a </s> b", "a</s>b", "  </s>  ", "<pad>", "a<pad>b", "<unk>", "a <unk> b", "<extra_id_0>",
-    "a <extra_id_1>  sea", "<extra_id_99><extra_id_100>", "<extra_id_10>", "<extra_id_1", "</S>", "< /s>", "\uff1c/s\uff1e",
-    "</s></s>\u0301", "<s>",
+    "a <extra_id_1>  sea", "<extra_id_99><extra_id_100>", "<extra_id_10>", "<extra_id_1", "</S>", "< /s>",
+    "\uff1c/s\uff1e", "</s></s>\u0301", "<s>",
     # compatibility forms, and marks after them
     "\ufb01ne", "\ufb01\u0301ne", "\ufb03", "\u2460", "\xbd", "\ufdfa", "\u212b \u2126 \u212a", "\uff21\uff22\uff23",
     "\uff76\uff9e\uff97\uff7d", "\u337f", "\u01c4\u01c6", "\u0149", "\u017f\ufb05", "\U0001d538\U0001d552", "\u2026",
@@ -45,8 +45,9 @@ TEXTS = [
     "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f44d\U0001f3fd", "\U0001f1e9\U0001f1ea",
     "\U0001f1e9\U0001f1ea\U0001f1eb", "\u2764\ufe0f sea", "\U0001f3f3\ufe0f\u200d\U0001f308",
     # unknown characters: beside each other one, apart two
-    "\u2603", "\u2603\u2603", "\u2603 \u2603", "\u2603sea\u2603", "\ufffd", "\uffff\U0010ffff", "\ue000", "\u2603\u2581\u2603",
-    "\u6f22\u5b57", "\u043f\u0440\u0438\u0432\u0435\u0442", "\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631\u062d\u0628\u0627",
+    "\u2603", "\u2603\u2603", "\u2603 \u2603", "\u2603sea\u2603", "\ufffd", "\uffff\U0010ffff", "\ue000",
+    "\u2603\u2581\u2603", "\u6f22\u5b57", "\u043f\u0440\u0438\u0432\u0435\u0442", "\u05e9\u05dc\u05d5\u05dd",
+    "\u0645\u0631\u062d\u0628\u0627",
     # length
     "a" * 300, "sea" * 40, "red sea " * 30,
     "A red sailboat drifts left across the sea at sunset, while gulls circle above the harbour; it's 7:45 pm.",
@@ -79,15 +80,18 @@ def configurations():
         "special_tokens_map.json": {"eos_token": token("</s>", lstrip=True), "pad_token": token("<pad>", rstrip=True)}}
     yield "added_tokens.json", {
         "tokenizer_config.json": {"extra_ids": 0},
-        "added_tokens.json": {"Sea Gull": pieces, "\ufb01n": pieces + 1, "<extra_id_5>": pieces + 2, "kite": pieces + 3}}
-    yield "single words and normalised tokens", {"tokenizer_config.json": {"extra_ids": 0, "added_tokens_decoder": named | {
-        "187": token("red", single_word=True, normalized=True, special=False),
-        "188": token("AE", special=False, rstrip=True),
-        "189": token("\ufb01 x", normalized=True, special=False, lstrip=True)}}}
+        "added_tokens.json": {
+            "Sea Gull": pieces, "\ufb01n": pieces + 1, "<extra_id_5>": pieces + 2, "kite": pieces + 3}}
+    words = {"187": token("red", single_word=True, normalized=True, special=False),
+             "188": token("AE", special=False, rstrip=True),
+             "189": token("\ufb01 x", normalized=True, special=False, lstrip=True)}
+    yield "single words and normalised tokens", {
+        "tokenizer_config.json": {"extra_ids": 0, "added_tokens_decoder": named | words}}
     yield "left", {"tokenizer_config.json": {"extra_ids": 2, "padding_side": "left", "truncation_side": "left"}}
     yield "special tokens are split", {"tokenizer_config.json": {"extra_ids": 2, "split_special_tokens": True}}
     yield "tokens with names of their own", {"tokenizer_config.json": {
-        "extra_ids": 3, "image_token": "<image>", "bos_token": "<bos>", "extra_special_tokens": {"video_token": "<video>"}}}
+        "extra_ids": 3, "image_token": "<image>", "bos_token": "<bos>",
+        "extra_special_tokens": {"video_token": "<video>"}}}
     yield "extra_special_tokens", {"tokenizer_config.json": {
         "extra_ids": 4, "extra_special_tokens": ["<a>", token("<b>", lstrip=True), "<extra_id_0>"]}}
     yield "other end and padding", {"tokenizer_config.json": {
@@ -97,9 +101,11 @@ def configurations():
 
 
 CONFIGURED_TEXTS = [
-    "a red sea", "redder red, unred red_ red", "Sea Gull sea gull", "\ufb01n fin \ufb01n\u0301 a fi x b \ufb01 x", "a AE  b",
-    "kite KITE kites", "a </s> b  <pad>  c", "a <extra_id_0> b <extra_id_1>\n\n<extra_id_2>x", "<unk><huh><end><bos>",
-    "<a> <b> <c>", "<image><video>", "it 's a sea , is n't it ?", "<extra_id_5> \u2603", "red sea at sunset while gulls circle",
+    "a red sea", "redder red, unred red_ red", "Sea Gull sea gull", "\ufb01n fin \ufb01n\u0301 a fi x b \ufb01 x",
+    "a AE  b", "kite KITE kites", "a </s> b  <pad>  c", "a <extra_id_0> b <extra_id_1>\n\n<extra_id_2>x",
+    "<unk><huh><end><bos>",
+    "<a> <b> <c>", "<image><video>", "it 's a sea , is n't it ?", "<extra_id_5> \u2603",
+    "red sea at sunset while gulls circle",
 ]
 
 
@@ -123,7 +129,8 @@ def write(name, key, entries):
     for entry in entries:
         rows = ",\n".join("    " + json.dumps(row) for row in entry.pop("texts"))
         blocks.append("  " + json.dumps(entry)[:-1] + ', "texts": [\n' + rows + "\n  ]}")
-    text = '{"made_by": %s, "max_length": %d, "%s": [\n%s\n]}\n' % (json.dumps(made_by), MAX_LENGTH, key, ",\n".join(blocks))
+    head = '{"made_by": %s, "max_length": %d, "%s": [\n' % (json.dumps(made_by), MAX_LENGTH, key)
+    text = head + ",\n".join(blocks) + "\n]}\n"
     json.loads(text)
     (ROOT / "tests/data/tokenizer" / name).write_text(text)
 

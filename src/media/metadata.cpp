@@ -91,6 +91,15 @@ std::string unescape_xml(std::string_view text) {
 
 }  // namespace
 
+std::string title_of(const Metadata& metadata) {
+  for (const char* key : {"title", "prompt"}) {
+    if (auto found = metadata.find(key); found != metadata.end() && !found->second.empty()) {
+      return clean_text(found->second);
+    }
+  }
+  return {};
+}
+
 std::string clean_text(const std::string& text) {
   std::string out = Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
   std::erase(out, '\0');
@@ -118,7 +127,7 @@ std::vector<uint8_t> png_with_text(std::span<const uint8_t> png, const Metadata&
   }
   std::vector<uint8_t> out(png.begin(), png.begin() + header_end);
   append_text_chunk(out, "Software", writing_program);
-  if (auto title = metadata.find("title"); title != metadata.end()) append_text_chunk(out, "Title", title->second);
+  if (const std::string title = title_of(metadata); !title.empty()) append_text_chunk(out, "Title", title);
   for (const auto& [key, text] : metadata) append_text_chunk(out, std::string(settings_prefix) + key, text);
   out.insert(out.end(), png.begin() + header_end, png.end());
   return out;
@@ -171,9 +180,8 @@ std::string to_xmp(const Metadata& metadata) {
       " xmlns:dc=\"http://purl.org/dc/elements/1.1/\" xmlns:prax=\"urn:praxinoscope:settings:1\">"
       "<xmp:CreatorTool>" +
       std::string(writing_program) + "</xmp:CreatorTool>";
-  if (auto title = metadata.find("title"); title != metadata.end()) {
-    xmp += "<dc:title><rdf:Alt><rdf:li xml:lang=\"x-default\">" + escape_xml(clean_text(title->second)) +
-           "</rdf:li></rdf:Alt></dc:title>";
+  if (const std::string title = title_of(metadata); !title.empty()) {
+    xmp += "<dc:title><rdf:Alt><rdf:li xml:lang=\"x-default\">" + escape_xml(title) + "</rdf:li></rdf:Alt></dc:title>";
   }
   xmp += "<prax:settings>" + escape_xml(to_json(metadata)) +
          "</prax:settings></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end=\"r\"?>";

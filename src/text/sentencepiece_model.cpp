@@ -137,12 +137,14 @@ SentencePieceModel SentencePieceModel::parse(std::string_view bytes, const std::
 }
 
 SentencePieceModel SentencePieceModel::read(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  if (!stream.is_open() || stream.bad() || !std::filesystem::is_regular_file(file)) {
+  std::error_code ignored;
+  std::ifstream stream;
+  if (std::filesystem::is_regular_file(file, ignored)) stream.open(file, std::ios::binary);
+  if (!stream.is_open()) {
     throw Error(ErrorKind::checkpoint, "The tokenizer's " + file.string() + " cannot be read.",
                 "Check that the file exists and may be read, or download the model folder again.");
   }
+  std::string bytes{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
   return parse(bytes, file.string());
 }
 

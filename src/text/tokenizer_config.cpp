@@ -64,8 +64,9 @@ Json Reader::read_object(const std::string& file) const {
   std::filesystem::path path = folder_ / file;
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return nullptr;
-  std::ifstream stream(path, std::ios::binary);
-  Json json = stream ? Json::parse(stream, nullptr, false) : Json(Json::value_t::discarded);
+  std::ifstream stream;
+  if (std::filesystem::is_regular_file(path, ignored)) stream.open(path, std::ios::binary);
+  Json json = stream.is_open() ? Json::parse(stream, nullptr, false) : Json(Json::value_t::discarded);
   if (json.is_discarded()) wrong(file, "it cannot be read as JSON");
   if (!json.is_object()) wrong(file, "it is not a JSON object");
   return json;

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "support.h"
+#include "text/support.h"
 
 namespace prax::text {
 namespace {

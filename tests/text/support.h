@@ -44,8 +44,8 @@ inline std::string float_field(uint64_t number, float value) {
 }
 
 inline std::string piece_field(const SentencePieceModel::Piece& piece) {
-  return bytes_field(1, bytes_field(1, piece.text) + float_field(2, piece.score) +
-                            number_field(3, static_cast<uint64_t>(piece.type)));
+  return bytes_field(
+      1, bytes_field(1, piece.text) + float_field(2, piece.score) + number_field(3, static_cast<uint64_t>(piece.type)));
 }
 
 //! The bytes of a spiece.model with `<pad>`, `</s>`, `<unk>`, these pieces, and a normaliser.

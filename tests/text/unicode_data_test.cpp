@@ -13,7 +13,9 @@ void expect_sorted(std::span<const Range> ranges) {
   for (size_t i = 0; i < ranges.size(); ++i) {
     EXPECT_LE(ranges[i].first, ranges[i].last);
     EXPECT_LE(ranges[i].last, 0x10FFFFU);
-    if (i > 0) EXPECT_GT(ranges[i].first, ranges[i - 1].last) << "range " << i;
+    if (i > 0) {
+      EXPECT_GT(ranges[i].first, ranges[i - 1].last) << "range " << i;
+    }
   }
 }
 
@@ -41,7 +43,9 @@ TEST(UnicodeData, LinkersAreSortedAndExtend) {
   auto linkers = conjunct_linkers();
   EXPECT_EQ(linkers.size(), 20U);
   for (size_t i = 0; i < linkers.size(); ++i) {
-    if (i > 0) EXPECT_GT(linkers[i], linkers[i - 1]);
+    if (i > 0) {
+      EXPECT_GT(linkers[i], linkers[i - 1]);
+    }
     bool extends = false;
     for (const GraphemeRange& range : grapheme_ranges()) {
       if (range.first <= linkers[i] && linkers[i] <= range.last) extends = range.value == GraphemeClass::extend;

@@ -25,9 +25,9 @@ TEST(Unicode, ReplacesEachMaximalSubpartOnce) {
   const std::string r = "\xEF\xBF\xBD";
   EXPECT_EQ(replace_invalid_utf8("sea \xE2\x98\x83 \xF0\x9F\x91\x8D"), "sea \xE2\x98\x83 \xF0\x9F\x91\x8D");
   EXPECT_EQ(replace_invalid_utf8("a\x80z"), "a" + r + "z");
-  EXPECT_EQ(replace_invalid_utf8("\xC0\xAF"), r + r);                 // overlong
-  EXPECT_EQ(replace_invalid_utf8("\xE0\x80\x80"), r + r + r);         // overlong
-  EXPECT_EQ(replace_invalid_utf8("\xED\xA0\x80"), r + r + r);         // a surrogate
+  EXPECT_EQ(replace_invalid_utf8("\xC0\xAF"), r + r);                  // overlong
+  EXPECT_EQ(replace_invalid_utf8("\xE0\x80\x80"), r + r + r);          // overlong
+  EXPECT_EQ(replace_invalid_utf8("\xED\xA0\x80"), r + r + r);          // a surrogate
   EXPECT_EQ(replace_invalid_utf8("\xF4\x90\x80\x80"), r + r + r + r);  // beyond U+10FFFF
   EXPECT_EQ(replace_invalid_utf8("\xF5z\xFF"), r + "z" + r);
   EXPECT_EQ(replace_invalid_utf8("\xE2\x98z"), r + "z");
@@ -59,21 +59,21 @@ TEST(Unicode, ReadsCharacters) {
 
 TEST(Unicode, CutsAtGraphemeClusters) {
   EXPECT_EQ(clusters("ab\r\nc\n\rd"), (Clusters{"a", "b", "\r\n", "c", "\n", "\r", "d"}));
-  EXPECT_EQ(clusters("e\u0301\u0308x\u0301"), (Clusters{"e\u0301\u0308", "x\u0301"}));                 // GB9
-  EXPECT_EQ(clusters("\n\u0301"), (Clusters{"\n", "\u0301"}));                                         // GB4
-  EXPECT_EQ(clusters("\u0BA8\u0BBFa"), (Clusters{"\u0BA8\u0BBF", "a"}));                               // GB9a
-  EXPECT_EQ(clusters("\u0600\u0661"), (Clusters{"\u0600\u0661"}));                                     // GB9b
-  EXPECT_EQ(clusters("\u0600\n"), (Clusters{"\u0600", "\n"}));                                         // GB5
-  EXPECT_EQ(clusters("\u1112\u1161\u11AB\u1112"), (Clusters{"\u1112\u1161\u11AB", "\u1112"}));         // GB6 to GB8
-  EXPECT_EQ(clusters("\uAC00\u11A8\uAC01\u1161"), (Clusters{"\uAC00\u11A8", "\uAC01", "\u1161"}));     // LV and LVT
-  EXPECT_EQ(clusters("\u0915\u094D\u0937"), (Clusters{"\u0915\u094D\u0937"}));                         // GB9c
-  EXPECT_EQ(clusters("\u0915\u094D\u200D\u0937"), (Clusters{"\u0915\u094D\u200D\u0937"}));             // ... with ZWJ
-  EXPECT_EQ(clusters("\u0915\u200D\u0937"), (Clusters{"\u0915\u200D", "\u0937"}));                     // no linker
-  EXPECT_EQ(clusters("\u0915\u094D\u200C\u0937"), (Clusters{"\u0915\u094D\u200C", "\u0937"}));         // ZWNJ parts
-  EXPECT_EQ(clusters("a\u094D\u0937"), (Clusters{"a\u094D", "\u0937"}));                               // no consonant
-  EXPECT_EQ(clusters("\U0001F469\u200D\U0001F467"), (Clusters{"\U0001F469\u200D\U0001F467"}));         // GB11
+  EXPECT_EQ(clusters("e\u0301\u0308x\u0301"), (Clusters{"e\u0301\u0308", "x\u0301"}));              // GB9
+  EXPECT_EQ(clusters("\n\u0301"), (Clusters{"\n", "\u0301"}));                                      // GB4
+  EXPECT_EQ(clusters("\u0BA8\u0BBFa"), (Clusters{"\u0BA8\u0BBF", "a"}));                            // GB9a
+  EXPECT_EQ(clusters("\u0600\u0661"), (Clusters{"\u0600\u0661"}));                                  // GB9b
+  EXPECT_EQ(clusters("\u0600\n"), (Clusters{"\u0600", "\n"}));                                      // GB5
+  EXPECT_EQ(clusters("\u1112\u1161\u11AB\u1112"), (Clusters{"\u1112\u1161\u11AB", "\u1112"}));      // GB6 to GB8
+  EXPECT_EQ(clusters("\uAC00\u11A8\uAC01\u1161"), (Clusters{"\uAC00\u11A8", "\uAC01", "\u1161"}));  // LV and LVT
+  EXPECT_EQ(clusters("\u0915\u094D\u0937"), (Clusters{"\u0915\u094D\u0937"}));                      // GB9c
+  EXPECT_EQ(clusters("\u0915\u094D\u200D\u0937"), (Clusters{"\u0915\u094D\u200D\u0937"}));          // ... with ZWJ
+  EXPECT_EQ(clusters("\u0915\u200D\u0937"), (Clusters{"\u0915\u200D", "\u0937"}));                  // no linker
+  EXPECT_EQ(clusters("\u0915\u094D\u200C\u0937"), (Clusters{"\u0915\u094D\u200C", "\u0937"}));      // ZWNJ parts
+  EXPECT_EQ(clusters("a\u094D\u0937"), (Clusters{"a\u094D", "\u0937"}));                            // no consonant
+  EXPECT_EQ(clusters("\U0001F469\u200D\U0001F467"), (Clusters{"\U0001F469\u200D\U0001F467"}));      // GB11
   EXPECT_EQ(clusters("\U0001F44D\U0001F3FD\u200D\u2764\uFE0F"), (Clusters{"\U0001F44D\U0001F3FD\u200D\u2764\uFE0F"}));
-  EXPECT_EQ(clusters("a\u200D\U0001F467"), (Clusters{"a\u200D", "\U0001F467"}));                       // not after a letter
+  EXPECT_EQ(clusters("a\u200D\U0001F467"), (Clusters{"a\u200D", "\U0001F467"}));  // not after a letter
   EXPECT_EQ(clusters("\U0001F469\u200D\u200D\U0001F467"), (Clusters{"\U0001F469\u200D\u200D", "\U0001F467"}));
   EXPECT_EQ(clusters("\U0001F1E9\U0001F1EA\U0001F1EB\U0001F1F7\U0001F1E9"),
             (Clusters{"\U0001F1E9\U0001F1EA", "\U0001F1EB\U0001F1F7", "\U0001F1E9"}));  // GB12
