@@ -10,6 +10,7 @@ extern "C" {
 }
 
 #include "base/error.h"
+#include "base/log.h"
 #include "media/metadata.h"
 #include "media/muxer.h"
 #include "media/pixels.h"
@@ -21,6 +22,8 @@ namespace {
 
 constexpr AVPixelFormat source_format = AV_PIX_FMT_BGRA;
 constexpr int palette_side = 16;
+// Time is counted in hundredths of a second, and players show no frame for less than two.
+constexpr double fastest = 50;
 
 //! A graph of one filter between sources and a sink.
 struct Filter {
@@ -57,6 +60,10 @@ public:
 
   void begin(const VideoFormat& format) override {
     format_ = format;
+    if (format.fps > fastest) {
+      log_warning("a GIF shows at most 50 frames a second; it will play slower than the video");
+      format_.fps = fastest;
+    }
     bytes_.resize(static_cast<size_t>(format.width) * static_cast<size_t>(format.height) * 4);
     palette_.emplace("palettegen", "stats_mode=full", std::vector{describe(format.width, format.height)}, target());
   }
@@ -71,6 +78,10 @@ public:
     kept_.append(bytes_);
     const FramePtr picture = picture_of(written_);
     check(av_buffersrc_add_frame(palette_->sources[0], picture.get()), "collecting colours", target());
+    // Asking makes the filter count the frame now instead of keeping it; the palette comes after the last.
+    const FramePtr early(av_frame_alloc());
+    if (const int code = av_buffersink_get_frame(palette_->sink, early.get()); code != AVERROR(EAGAIN))
+      check(code, "collecting colours", target());
     ++written_;
   }
 

@@ -11,7 +11,8 @@ Muxer::Muxer(const std::filesystem::path& target, const char* format) : file_(ta
   constexpr int buffer_bytes = 1 << 16;
   quiet_ffmpeg();
   // The temporary's name as url: a front-loaded MP4 is read back from there when its index moves to the front.
-  const std::string url = file_.temporary().string();
+  // "file:", because a colon in a name would look like a protocol.
+  const std::string url = "file:" + file_.temporary().string();
   check(avformat_alloc_output_context2(&container_, nullptr, format, url.c_str()), "opening the container", target);
   auto* buffer = static_cast<unsigned char*>(av_malloc(buffer_bytes));
   container_->pb = avio_alloc_context(buffer, buffer_bytes, 1, this, nullptr, &write_bytes, &seek);

@@ -114,9 +114,10 @@ void require_parent_folder(const fs::path& path) {
 
 fs::path part_name(const fs::path& target, int attempt) {
   constexpr size_t longest = 200;  // of 255 that file systems allow, to leave room for our additions
-  std::string name = "." + target.filename().string().substr(0, longest) + ".part-" + std::to_string(::getpid());
+  const fs::path file = target.has_filename() ? target : target.parent_path();  // "folder/" is the folder
+  std::string name = "." + file.filename().string().substr(0, longest) + ".part-" + std::to_string(::getpid());
   if (attempt > 0) name += "-" + std::to_string(attempt);
-  return target.parent_path() / name;
+  return file.parent_path() / name;
 }
 
 OutputFile::OutputFile(const fs::path& target) : target_(resolve(target)) {

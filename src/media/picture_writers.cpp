@@ -95,9 +95,7 @@ public:
   }
 
   void frame(std::span<const float> rgb) override {
-    char name[32];
-    std::snprintf(name, sizeof name, "frame_%05lld.png", static_cast<long long>(written_++));
-    OutputFile file(part_ / name);
+    OutputFile file(part_ / frame_name(written_++));
     file.write(std::span<const uint8_t>(encode_png(rgb, format_.width, format_.height)));
     file.commit();
   }
@@ -106,18 +104,22 @@ public:
     std::error_code error;
     fs::create_directory(target_, error);
     if (error) throw_write_error(error.value(), target_);
-    // Pictures of a longer clip that was there before would look like part of this one.
-    for (const auto& entry : fs::directory_iterator(target_, error)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with("frame_") && name.ends_with(".png")) fs::remove(entry.path(), error);
-    }
     for (const auto& entry : fs::directory_iterator(part_)) {
       fs::rename(entry.path(), target_ / entry.path().filename(), error);
       if (error) throw_write_error(error.value(), target_);
     }
+    // Pictures of a longer clip that was there before would look like part of this one.
+    for (int64_t i = written_; fs::remove(target_ / frame_name(i), error); ++i) {
+    }
   }
 
 private:
+  static std::string frame_name(int64_t index) {
+    char name[32];
+    std::snprintf(name, sizeof name, "frame_%05lld.png", static_cast<long long>(index));
+    return name;
+  }
+
   WriterOptions options_;
   fs::path target_, part_;
   VideoFormat format_;
@@ -129,6 +131,7 @@ public:
   explicit NpyWriter(const fs::path& path) : file_(path) {}
 
   void begin(const VideoFormat& format) override {
+    expected_ = format.frames;
     constexpr size_t alignment = 64, preamble = 10;
     std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(format.frames) + ", " +
                          std::to_string(format.height) + ", " + std::to_string(format.width) + ", 3), }";
@@ -142,12 +145,19 @@ public:
 
   void frame(std::span<const float> rgb) override {
     file_.write(std::span(reinterpret_cast<const uint8_t*>(rgb.data()), rgb.size_bytes()));
+    ++written_;
   }
 
-  void finish() override { file_.commit(); }
+  void finish() override {
+    if (written_ != expected_)
+      throw Error(ErrorKind::internal, "the array's header announces " + std::to_string(expected_) + " frames, but " +
+                                           std::to_string(written_) + " came");
+    file_.commit();
+  }
 
 private:
   OutputFile file_;
+  int64_t expected_ = 0, written_ = 0;
 };
 
 }  // namespace

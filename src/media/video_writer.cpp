@@ -87,8 +87,8 @@ protected:
     if (options_.metadata.empty()) return;
     AVDictionary** tags = &muxer_.container().metadata;
     av_dict_set(tags, "comment", to_json(options_.metadata).c_str(), 0);
-    if (const auto prompt = options_.metadata.find("prompt"); prompt != options_.metadata.end())
-      av_dict_set(tags, "title", clean_text(prompt->second).c_str(), 0);
+    if (const std::string title = title_of(options_.metadata); !title.empty())
+      av_dict_set(tags, "title", title.c_str(), 0);
   }
 
   WriterOptions options_;
@@ -140,7 +140,8 @@ protected:
 
   void configure(AVCodecContext& encoder, AVDictionary** options) override {
     Yuv420Writer::configure(encoder, options);
-    encoder.profile = FF_PROFILE_H264_HIGH;
+    // High cannot be lossless, which is what quality 0 asks for.
+    if (options_.quality > 0) encoder.profile = FF_PROFILE_H264_HIGH;
     encoder.gop_size = std::max(1, static_cast<int>(std::lround(2 * format_.fps)));
     av_dict_set(options, "preset", "medium", 0);
   }

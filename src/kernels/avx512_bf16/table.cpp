@@ -43,7 +43,7 @@ void tile_bf16(const void* a_raw, int64_t a_stride, const int64_t* segment_offse
 const KernelTable kernel_table{
     Isa::avx512_bf16,
     {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
-    {rows, columns, 32, 384, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
+    {rows, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
     epilogue,
     norm,
     rotate,
