@@ -1,8 +1,18 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string_view>
 
 namespace prax::app {
+
+constexpr int most_threads = 1024;
+
+//! A check for whole numbers in a range that leaves the help text as it is.
+inline CLI::Validator whole_number(int least, int most) {
+  CLI::Validator range = CLI::Range(least, most);
+  range.description("");
+  return range;
+}
 
 //! Each function adds one subcommand to `app`. Its callback runs after the whole command line was read: it does the
 //! work and leaves the exit code in `exit_code` (0 done, 1 failed, 2 wrong usage, 130 interrupted), which lives as
@@ -13,5 +23,8 @@ void add_info(CLI::App& app, int& exit_code);
 void add_models(CLI::App& app, int& exit_code);
 void add_verify(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
+
+//! The family that published models of a pipeline class belong to ("CogVideoX"); "" for a class that none has.
+std::string_view published_family(std::string_view pipeline_class);
 
 }  // namespace prax::app

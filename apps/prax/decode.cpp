@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "commands.h"
+#include "interrupt_watch.h"
 #include "media/writer.h"
 #include "output.h"
 #include "render.h"
@@ -41,9 +42,19 @@ void decode(const Options& o) {
   pipelines::Monitor monitor;
   monitor.cancel = &signal_token();
   monitor.progress = [&](const Progress& p) { bar.update(p); };
+  const Error interrupted(ErrorKind::interrupted, "interrupted", o.file + " is as it was");
   Summary summary;
-  summary.files = render(*pipeline, run, o.output,
-                         describe(run, pipeline->reference_class(), model, compute_dtype(dtype)), o.quality, monitor);
+  try {
+    const InterruptWatch watch([&] {
+      remove_parts(o.output, clips);
+      print_error(interrupted, o.json);
+    });
+    summary.files = render(*pipeline, run, o.output,
+                           describe(run, pipeline->reference_class(), model, compute_dtype(dtype)), o.quality, monitor);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::interrupted) throw;
+    throw interrupted;
+  }
   bar.finish();
   bar.clear();
   summary.seconds = std::chrono::duration<double>(ProgressBar::Clock::now() - started).count();
@@ -56,11 +67,16 @@ void decode(const Options& o) {
 void add_decode(CLI::App& app, int&) {
   auto o = std::make_shared<Options>();
   auto* c = app.add_subcommand("decode", "Turn a saved run's latents into a video");
-  c->add_option("RUN", o->file, "A .prax file")->required();
-  c->add_option("-o,--output", o->output, "Where to: .mp4 .webm .gif .webp .png .npy, or a folder")->required();
-  c->add_option("--model", o->model, "The model's folder, when it has moved");
-  c->add_option("--quality", o->quality, "Constant rate factor of MP4 and WebM")->check(CLI::Range(0, 51));
-  c->add_option("--threads", o->threads, "Processors to use");
+  c->footer("Example: prax decode balloon.mp4.prax -o balloon.webm");
+  c->add_option("RUN", o->file, "A .prax file")->type_name("")->required();
+  c->add_option("-o,--output", o->output, "Where to: .mp4 .webm .gif .webp .png .npy, or a folder")
+      ->type_name("OUT")
+      ->required();
+  c->add_option("--model", o->model, "The model's folder, when it has moved")->type_name("FOLDER");
+  c->add_option("--quality", o->quality, "Rate factor of MP4 and WebM (16)")
+      ->type_name("CRF")
+      ->check(whole_number(0, 51));
+  c->add_option("--threads", o->threads, "Processors to use")->type_name("N")->check(whole_number(1, most_threads));
   c->add_flag("--json", o->json, "One JSON object a line on stdout");
   c->add_flag("--quiet", o->quiet, "Only errors");
   c->callback([o] { decode(*o); });

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/human.h"
 #include "commands.h"
+#include "media/writer.h"
 #include "output.h"
 #include "render.h"
 #include "request.h"
@@ -55,6 +56,7 @@ void resume(Options& o, const CLI::App& command, ProgressBar::Clock::time_point 
   o.session.variant = note("variant", "");
   if (command.count("--quality") == 0) o.session.quality = std::atoi(note("quality", "16").c_str());
   o.session.output = o.output.empty() ? note("output", "video.mp4") : o.output;
+  media::check_writable(o.session.output);
   const auto pipeline = open_pipeline(o.session.model, o.session.dtype, o.session.variant);
   carry_out(*pipeline, std::move(run), o.session, o.resume, started);
 }
@@ -62,14 +64,27 @@ void resume(Options& o, const CLI::App& command, ProgressBar::Clock::time_point 
 void generate(Options& o, const CLI::App& command) {
   const auto started = ProgressBar::Clock::now();
   if (o.threads > 0) set_thread_count(o.threads);
+  if (!o.session.preview.empty()) {
+    if (o.session.preview.extension() != ".png")
+      throw Error(ErrorKind::usage, "--preview is " + o.session.preview.string() + ", but a preview is a PNG picture",
+                  "give it a name that ends in .png");
+    media::check_writable(o.session.preview);
+  }
   if (o.session.preview_every < 1)
     throw Error(ErrorKind::usage, "--preview-every must be at least 1", "it counts steps");
   if (!o.resume.empty()) return resume(o, command, started);
   if (o.session.model.empty()) o.session.model = "nano";
   compute_dtype(o.session.dtype);
-  const auto request = make_request(o.request);
+  auto request = make_request(o.request);
   o.session.output = o.output.empty() ? name_for(request.prompt) : fs::path(o.output);
+  media::check_writable(o.session.output);  // before anything that takes long
   const auto pipeline = open_pipeline(o.session.model, o.session.dtype, o.session.variant);
+  // The run may be gone on with from another folder.
+  for (const auto& argument : pipeline->arguments())
+    if (argument.type == "file" && request.arguments.contains(argument.name)) {
+      auto& file = request.arguments[argument.name];
+      if (file.is_string()) file = fs::absolute(file.get<std::string>()).lexically_normal().string();
+    }
   pipelines::Run run = pipeline->begin(request);
   if (!o.request.seed && !o.session.quiet && !o.session.json)
     std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(request.seed));
@@ -81,32 +96,35 @@ void generate(Options& o, const CLI::App& command) {
 void add_generate(CLI::App& app, int&) {
   auto o = std::make_shared<Options>();
   auto* c = app.add_subcommand("generate", "Make a video from a prompt");
-  c->add_option("PROMPT", o->request.prompt, "What should be seen; - reads it from stdin");
-  c->add_option("-o,--output", o->output, "Where to: .mp4 .webm .gif .webp .png .npy, or a folder");
-  c->add_option("--model", o->session.model, "A model folder, or nano (the embedded model)");
-  c->add_option("--prompt-file", o->request.prompt_file, "The prompt from a file");
-  c->add_option("--negative", o->request.negative, "What should not be seen");
-  c->add_option("--size", o->request.size, "Pixels, like 768x512");
-  c->add_option("--frames", o->request.frames, "Frames of the clip");
-  c->add_option("--fps", o->request.fps, "Frames a second");
-  c->add_option("--steps", o->request.steps, "Denoising steps");
-  c->add_option("--guidance", o->request.guidance, "How strongly the prompt guides");
-  c->add_option("--seed", o->request.seed, "The noise; drawn and printed when absent")->check(CLI::NonNegativeNumber);
-  c->add_option("--set", o->request.set, "Any argument of the reference pipeline: name=value")
-      ->take_all()
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  c->add_option("--dtype", o->session.dtype, "Arithmetic of the products: bf16 (default) or f32");
-  c->add_option("--variant", o->session.variant, "Which set of weight files: fp16, bf16");
-  c->add_option("--threads", o->threads, "Processors to use");
-  c->add_option("--resume", o->resume, "Go on with an interrupted run (OUT.prax)");
-  c->add_option("--preview", o->session.preview, "A small picture of the latents while they form (PNG)");
-  c->add_option("--preview-every", o->session.preview_every, "Steps between previews");
-  c->add_flag("--keep-latents", o->session.keep_latents, "Keep the finished run (OUT.prax) beside the video");
-  c->add_option("--quality", o->session.quality, "Constant rate factor of MP4 and WebM: lower is better and larger")
-      ->check(CLI::Range(0, 51));
-  c->add_flag("--json", o->session.json, "One JSON object a line on stdout");
-  c->add_flag("--quiet", o->session.quiet, "Only errors");
+  c->footer("Example: prax generate \"a red balloon rises over the sea at sunset\" -o balloon.mp4");
+  const auto text = [&](const char* names, auto& value, const char* shape, const char* group, const char* help) {
+    return c->add_option(names, value, help)->type_name(shape)->group(group);
+  };
+  c->add_option("PROMPT", o->request.prompt, "What should be seen; - reads it from stdin")->type_name("");
+  text("-o,--output", o->output, "OUT", "Result", "Where to: .mp4 .webm .gif .webp .png .npy, or a folder");
+  text("--quality", o->session.quality, "CRF", "Result", "Rate factor of MP4 and WebM: lower is better and larger (16)")
+      ->check(whole_number(0, 51));
+  text("--prompt-file", o->request.prompt_file, "FILE", "What", "The prompt from a file");
+  text("--negative", o->request.negative, "TEXT", "What", "What should not be seen");
+  text("--size", o->request.size, "WxH", "What", "Pixels, like 768x512");
+  text("--frames", o->request.frames, "N", "What", "Frames of the clip");
+  text("--fps", o->request.fps, "F", "What", "Frames a second");
+  text("--steps", o->request.steps, "N", "What", "Denoising steps");
+  text("--guidance", o->request.guidance, "G", "What", "How strongly the prompt guides");
+  text("--seed", o->request.seed, "N", "What", "The noise; drawn and printed when absent");
+  text("--set", o->request.set, "NAME=VALUE", "What", "Any argument of the reference pipeline; may be repeated")
+      ->allow_extra_args(false);
+  text("--model", o->session.model, "FOLDER", "How", "A model folder, or nano (the embedded model)");
+  text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default) or f32");
+  text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");
+  text("--threads", o->threads, "N", "How", "Processors to use")->check(whole_number(1, most_threads));
+  text("--resume", o->resume, "RUN", "Runs", "Go on with an interrupted run (OUT.prax)");
+  c->add_flag("--keep-latents", o->session.keep_latents, "Keep the finished run (OUT.prax) beside the video")
+      ->group("Runs");
+  text("--preview", o->session.preview, "FILE.png", "Runs", "A small picture of the latents while they form");
+  text("--preview-every", o->session.preview_every, "N", "Runs", "Steps between previews (5)");
+  c->add_flag("--json", o->session.json, "One JSON object a line on stdout")->group("Runs");
+  c->add_flag("--quiet", o->session.quiet, "Only errors")->group("Runs");
   c->callback([o, c] { generate(*o, *c); });
 }
 

@@ -31,6 +31,7 @@ struct Holding {
   int64_t tensors = 0;
   uint64_t parameters = 0, bytes = 0;
   std::map<std::string, int64_t> dtypes;  //!< name -> tensors
+  std::string problem;                    //!< why it cannot be read, "" when it can
 };
 
 bool has_weights(const fs::path& folder) {
@@ -43,15 +44,19 @@ bool has_weights(const fs::path& folder) {
 std::vector<Holding> holdings_of(const checkpoint::Folder& folder) {
   std::vector<Holding> all;
   for (const auto& component : folder.components()) {
-    Holding h{component, 0, 0, 0, {}};
-    if (has_weights(folder.component_path(component.name)))
-      for (const auto& tensor : folder.weights(component.name)->list()) {
-        const auto count = static_cast<uint64_t>(element_count(tensor.shape));
-        ++h.tensors;
-        h.parameters += count;
-        h.bytes += count * size_of(tensor.dtype);
-        ++h.dtypes[std::string(prax::name_of(tensor.dtype))];
-      }
+    Holding h{component, 0, 0, 0, {}, {}};
+    try {
+      if (has_weights(folder.component_path(component.name)))
+        for (const auto& tensor : folder.weights(component.name)->list()) {
+          const auto count = static_cast<uint64_t>(element_count(tensor.shape));
+          ++h.tensors;
+          h.parameters += count;
+          h.bytes += count * size_of(tensor.dtype);
+          ++h.dtypes[std::string(prax::name_of(tensor.dtype))];
+        }
+    } catch (const Error& error) {  // what is there of a download is worth knowing
+      h.problem = error.what();
+    }
     all.push_back(std::move(h));
   }
   return all;
@@ -76,9 +81,15 @@ std::string dtypes_of(const Holding& h) {
 void show_folder(const fs::path& path, bool as_json) {
   const auto folder = checkpoint::Folder::open(path);
   const auto holdings = holdings_of(folder);
-  const bool runs = pipelines::can_run(folder.pipeline_class());
+  constexpr size_t longest_name = 40;
+  const std::string published = slug(published_family(folder.pipeline_class()), longest_name, "");
   std::unique_ptr<pipelines::Pipeline> pipeline;
-  if (runs) pipeline = pipelines::load(path);
+  std::string problem;  // why it does not run
+  try {
+    pipeline = pipelines::load(path);
+  } catch (const Error& error) {
+    problem = std::string(error.what()) + (error.hint().empty() ? "" : " (" + error.hint() + ")");
+  }
   if (as_json) {
     json components = json::array(), arguments = json::array();
     for (const Holding& h : holdings)
@@ -87,34 +98,40 @@ void show_folder(const fs::path& path, bool as_json) {
                             {"tensors", h.tensors},
                             {"parameters", h.parameters},
                             {"bytes", h.bytes},
-                            {"dtypes", h.dtypes}});
+                            {"dtypes", h.dtypes},
+                            {"problem", h.problem.empty() ? json() : json(h.problem)}});
     if (pipeline)
       for (const auto& a : pipeline->arguments())
         arguments.push_back({{"name", a.name}, {"type", a.type}, {"default", a.default_value}, {"help", a.help}});
     print_json({{"type", "info"},
                 {"path", path.string()},
                 {"pipeline", folder.pipeline_class()},
-                {"family", pipeline ? json(pipeline->family()) : json()},
-                {"runs", runs},
+                {"family", pipeline            ? json(pipeline->family())
+                           : published.empty() ? json()
+                                               : json(published)},
+                {"runs", pipeline != nullptr},
+                {"problem", pipeline ? json() : json(problem)},
                 {"components", components},
                 {"arguments", arguments},
                 {"estimated_weight_bytes", memory_needed(holdings)}});
     return;
   }
-  fmt::print("{}\n{}{}\n\n", path.string(), folder.pipeline_class(),
-             pipeline ? " (" + pipeline->family() + "), prax runs it" : ", prax cannot run it yet");
+  const std::string family = pipeline ? pipeline->family() : published;
+  fmt::print("{}\n{}{}, {}\n\n", path.string(), folder.pipeline_class(), family.empty() ? "" : " (" + family + ")",
+             pipeline ? "prax runs it" : "prax cannot run it as it is");
   uint64_t parameters = 0, bytes = 0;
   for (const Holding& h : holdings) {
     fmt::print("  {:<16} {:<34}", h.component.name, h.component.class_name);
     if (h.tensors)
       fmt::print(" {:>15} parameters  {:>8}  {}", human_count(h.parameters), human_bytes(h.bytes), dtypes_of(h));
+    if (!h.problem.empty()) fmt::print(" {}", h.problem);
     fmt::print("\n");
     parameters += h.parameters;
     bytes += h.bytes;
   }
   fmt::print("\n  {} parameters, {} on disk; estimate: {} of weights in memory at once in bf16, plus the clip\n",
              human_count(parameters), human_bytes(bytes), human_bytes(memory_needed(holdings)));
-  if (!pipeline) return;
+  if (!pipeline) return fmt::print("\n  {}\n", problem);
   fmt::print("\n  --set takes these, with their defaults:\n");
   for (const auto& a : pipeline->arguments())
     fmt::print("    {:<32} {:<10} {}\n", a.name, a.default_value.is_null() ? "" : a.default_value.dump(), a.help);

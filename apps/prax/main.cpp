@@ -40,22 +40,42 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
   const std::string help = "prax " + (parsed.empty() ? std::string("--help") : "help " + command.get_name());
   if (dynamic_cast<const CLI::ExtrasError*>(&problem)) {
     const auto extras = app.remaining(true);
-    const std::string extra = extras.empty() ? "" : extras.front();
+    // "--stesp 3" leaves both words over; the flag is what is wrong.
+    const auto flag = std::find_if(extras.begin(), extras.end(), [](const auto& e) { return e.starts_with('-'); });
+    const std::string extra = flag != extras.end() ? *flag : extras.empty() ? "" : extras.front();
     const std::string near = nearest_word(extra.substr(0, extra.find('=')), option_names(command));
-    const std::string hint = near.empty() ? "see `" + help + "`" : "did you mean " + near + "?";
+    std::string hint = near.empty() ? "see `" + help + "`" : "did you mean " + near + "?";
+    if (near.empty() && command.get_name() == "generate" && !extra.starts_with('-'))
+      hint = "put the whole prompt in quotes; --set is repeated for each value";
     const char* what = extra.starts_with('-') ? " is not an option of prax " : " is one argument too many for prax ";
     return {ErrorKind::usage, extra + what + command.get_name(), hint};
   }
-  return {ErrorKind::usage, problem.what(), "see `" + help + "`"};
+  std::string message = problem.what();
+  constexpr std::string_view unreadable = "Could not convert: ";
+  if (message.starts_with(unreadable)) {  // "Could not convert: --steps = abc"
+    message.erase(0, unreadable.size());
+    if (const size_t at = message.find(" = "); at != std::string::npos)
+      message = message.substr(0, at) + " cannot be '" + message.substr(at + 3) + "'";
+  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem)) {  // "--steps: 1 required N missing"
+    message = message.substr(0, message.find(':')) + " needs a value";
+  }
+  return {ErrorKind::usage, message, "see `" + help + "`"};
 }
 
-//! A first word that is no command.
+[[noreturn]] void usage_without_command(const std::string& flag) {
+  throw Error(ErrorKind::usage, flag + " was given without a command", "name the command first: prax generate ...");
+}
+
+//! A first word that is neither a command nor a flag of the program itself.
 void require_command(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return;
-  const auto names = command_names(app);
+  if (argc < 2) return;
+  const bool is_flag = argv[1][0] == '-';
+  const auto names = is_flag ? option_names(app) : command_names(app);
   if (std::find(names.begin(), names.end(), argv[1]) != names.end()) return;
   const std::string near = nearest_word(argv[1], names);
-  throw Error(ErrorKind::usage, "\"" + std::string(argv[1]) + "\" is not a command of prax",
+  if (is_flag && near.empty()) return usage_without_command(argv[1]);
+  throw Error(ErrorKind::usage,
+              "\"" + std::string(argv[1]) + "\" is not " + (is_flag ? "an option" : "a command") + " of prax",
               near.empty() ? "see `prax --help`" : "did you mean `prax " + near + "`?");
 }
 
@@ -88,6 +108,10 @@ int run(int argc, char** argv) {
   add_verify(app, exit_code);
   add_bench(app, exit_code);
   add_help(app, wanted);
+  if (argc < 2) {
+    std::fputs(app.help().c_str(), stderr);
+    return exit_usage;
+  }
   try {
     require_command(app, argc, argv);
     app.parse(argc, argv);

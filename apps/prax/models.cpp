@@ -51,6 +51,29 @@ constexpr std::array publications{
                 "text and picture to video"},
     Publication{"Pyramid Flow", "rain1011/pyramid-flow-sd3", "PyramidFlow", see_there, "text and picture to video"}};
 
+}  // namespace
+
+std::string_view published_family(std::string_view pipeline_class) {
+  for (const Publication& p : publications)
+    if (p.pipeline_class == pipeline_class) return p.family;
+  return {};
+}
+
+namespace {
+
+//! Where the Hugging Face tools keep what they download.
+//! Reference: huggingface_hub/constants.py (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME).
+fs::path download_cache() {
+  const auto from = [](const char* name, const char* below) -> fs::path {
+    const char* value = std::getenv(name);
+    return value && *value ? fs::path(value) / below : fs::path();
+  };
+  for (const fs::path& place :
+       {from("HF_HUB_CACHE", ""), from("HF_HOME", "hub"), from("XDG_CACHE_HOME", "huggingface/hub")})
+    if (!place.empty()) return place;
+  return home_path() / ".cache/huggingface/hub";
+}
+
 struct Found {
   fs::path path;
   std::string pipeline_class;
@@ -89,11 +112,10 @@ std::vector<Found> models_on_disk() {
       begin = end + 1;
     }
   }
-  const fs::path home = home_path();
-  if (home.empty()) return found;
-  look_below(home / ".local/share/praxinoscope/models", seen, found);
+  if (const fs::path home = home_path(); !home.empty())
+    look_below(home / ".local/share/praxinoscope/models", seen, found);
   std::error_code error;
-  for (const auto& repository : fs::directory_iterator(home / ".cache/huggingface/hub", error))
+  for (const auto& repository : fs::directory_iterator(download_cache(), error))
     for (const auto& snapshot : fs::directory_iterator(repository.path() / "snapshots", error))
       look_in(snapshot.path(), seen, found);
   return found;
@@ -130,7 +152,7 @@ void models(bool as_json) {
   if (found.empty()) fmt::print("  none\n");
   fmt::print(
       "\nFolders are looked for here, in PRAX_MODELS (a list like PATH), in ~/.local/share/praxinoscope/models and in\n"
-      "~/.cache/huggingface/hub. Use one with --model FOLDER; `prax info FOLDER` says what it holds.\n");
+      "the cache of the Hugging Face tools. Use one with --model FOLDER; `prax info FOLDER` says what it holds.\n");
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ std::string ProgressBar::line(int width) const {
   std::string text = fmt::format("{:<7}", stage_);
   if (steps_ <= 0) return text + " ...";
   std::string numbers = fmt::format("  {}/{}", step_, steps_);
-  if (const double left = seconds_left(); left >= 0) numbers += "  " + human_duration(left) + " left";
+  if (const double left = seconds_left(); left >= 0 && step_ < steps_) numbers += "  " + human_duration(left) + " left";
   constexpr int widest_bar = 30, narrowest_bar = 5, brackets = 3;
   const int room = width - static_cast<int>(text.size() + numbers.size()) - brackets;
   const int bar = std::min(widest_bar, room);

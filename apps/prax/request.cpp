@@ -1,13 +1,18 @@
 #include "request.h"
 
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 #include <random>
 
 #include "base/error.h"
 #include "base/human.h"
+#include "signals.h"
 
 namespace prax::app {
 
@@ -15,10 +20,25 @@ namespace {
 
 using nlohmann::json;
 
-std::string read_all(std::istream& in) {
-  std::string text{std::istreambuf_iterator<char>(in), {}};
+std::string without_line_end(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   return text;
+}
+
+//! All of stdin. Ctrl-C ends it as it ends everything else, which a plain read would not hear of.
+std::string read_stdin() {
+  constexpr int look_every_ms = 100;
+  std::string text;
+  char piece[1 << 14];
+  for (;;) {
+    signal_token().check();
+    pollfd ready{STDIN_FILENO, POLLIN, 0};
+    if (poll(&ready, 1, look_every_ms) <= 0) continue;
+    const ssize_t count = read(STDIN_FILENO, piece, sizeof piece);
+    if (count < 0 && errno != EINTR) throw Error(ErrorKind::io, "the prompt cannot be read from stdin");
+    if (count == 0) return text;
+    if (count > 0) text.append(piece, static_cast<size_t>(count));
+  }
 }
 
 std::string prompt_of(const RequestFlags& flags) {
@@ -26,10 +46,12 @@ std::string prompt_of(const RequestFlags& flags) {
     if (!flags.prompt.empty())
       throw Error(ErrorKind::usage, "a prompt was given on the command line and as a file", "give one of them");
     std::ifstream file(flags.prompt_file, std::ios::binary);
-    if (!file) throw Error(ErrorKind::io, flags.prompt_file + " cannot be read", "check the name of the prompt file");
-    return read_all(file);
+    std::error_code ignored;
+    if (!file || std::filesystem::is_directory(flags.prompt_file, ignored))
+      throw Error(ErrorKind::io, flags.prompt_file + " cannot be read", "check the name of the prompt file");
+    return without_line_end({std::istreambuf_iterator<char>(file), {}});
   }
-  return flags.prompt == "-" ? read_all(std::cin) : flags.prompt;
+  return flags.prompt == "-" ? without_line_end(read_stdin()) : flags.prompt;
 }
 
 void require_text(const std::string& text, const std::string& what) {
@@ -55,6 +77,11 @@ void put_size(const std::string& size, json& arguments) {
   arguments["height"] = height;
 }
 
+json parse_value(const std::string& text) {
+  const json value = json::parse(text, nullptr, false);
+  return value.is_discarded() ? json(text) : value;
+}
+
 //! "key=value": JSON where the value is JSON, else text.
 void put_setting(const std::string& setting, json& arguments) {
   const size_t equals = setting.find('=');
@@ -65,14 +92,13 @@ void put_setting(const std::string& setting, json& arguments) {
   if (arguments.contains(key))
     throw Error(ErrorKind::usage, key + " was given twice",
                 "a short flag and --set of the same argument exclude each other");
-  const json value = json::parse(text, nullptr, false);
-  arguments[key] = value.is_discarded() ? json(text) : value;
+  arguments[key] = parse_value(text);
 }
 
-uint64_t seed_from(const json& value) {
+uint64_t seed_from(const std::string& name, const json& value) {
   if (value.is_number_unsigned()) return value.get<uint64_t>();
-  throw Error(ErrorKind::usage, "global_seed is " + value.dump() + ", which is no seed",
-              "use a whole number from 0 on");
+  throw Error(ErrorKind::usage, name + " is " + value.dump() + ", which is no seed",
+              "use a whole number from 0 to 18446744073709551615");
 }
 
 }  // namespace
@@ -80,8 +106,6 @@ uint64_t seed_from(const json& value) {
 pipelines::Request make_request(const RequestFlags& flags) {
   pipelines::Request request;
   request.prompt = prompt_of(flags);
-  if (request.prompt.find_first_not_of(" \t\r\n") == std::string::npos)
-    throw Error(ErrorKind::usage, "the prompt is empty", "say what should be seen: prax generate \"a red balloon\"");
   require_text(request.prompt, "the prompt");
   request.negative_prompt = flags.negative;
   require_text(request.negative_prompt, "the negative prompt");
@@ -93,20 +117,23 @@ pipelines::Request make_request(const RequestFlags& flags) {
   if (flags.guidance) a["guidance_scale"] = *flags.guidance;
   for (const std::string& setting : flags.set) put_setting(setting, a);
   if (a.contains("global_seed")) {
-    request.global_seed = seed_from(a["global_seed"]);
+    request.global_seed = seed_from("global_seed", a["global_seed"]);
     a.erase("global_seed");
   }
   if (a.contains("seed")) {
     if (flags.seed) throw Error(ErrorKind::usage, "seed was given twice", "use --seed alone");
-    request.seed = seed_from(a["seed"]);
+    request.seed = seed_from("seed", a["seed"]);
     a.erase("seed");
   } else {
-    request.seed = flags.seed ? *flags.seed : std::random_device{}();
+    request.seed = flags.seed ? seed_from("--seed", parse_value(*flags.seed)) : std::random_device{}();
   }
   for (const char* text : {"prompt", "negative_prompt"})
     if (a.contains(text))
       throw Error(ErrorKind::usage, std::string(text) + " is not set with --set",
                   "the prompt is the first argument, the negative prompt is --negative");
+  // An encoded prompt stands in for a written one.
+  if (request.prompt.find_first_not_of(" \t\r\n") == std::string::npos && !a.contains("prompt_embeds"))
+    throw Error(ErrorKind::usage, "the prompt is empty", "say what should be seen: prax generate \"a red balloon\"");
   return request;
 }
 

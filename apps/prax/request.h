@@ -14,7 +14,7 @@ struct RequestFlags {
   std::string prompt, prompt_file, negative, size;
   std::optional<int64_t> frames, steps;
   std::optional<double> fps, guidance;
-  std::optional<uint64_t> seed;
+  std::optional<std::string> seed;
   std::vector<std::string> set;
 };
 

@@ -48,6 +48,8 @@ void RunKeeper::make_room() {
   try {
     const pipelines::Run earlier = pipelines::load_run(file_);
     if (earlier.step == 0) return;
+    // A finished one whose video exists has been used.
+    if (earlier.step == earlier.steps && fs::exists(fs::path(file_).replace_extension(), error)) return;
   } catch (const Error&) {
     // Whatever it is, it is not ours to overwrite.
   }

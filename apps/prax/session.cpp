@@ -30,7 +30,8 @@ std::string way_on(const RunKeeper& keeper, const SessionOptions& options) {
   return "all steps are kept; make the file with: prax decode " + file + " -o " + shell_word(options.output.string());
 }
 
-//! Temporary files that a writer of this process would remove itself if it could.
+}  // namespace
+
 void remove_parts(const fs::path& output, int64_t clips) {
   constexpr int attempts = 4;
   for (int64_t i = 0; i < clips; ++i)
@@ -39,8 +40,6 @@ void remove_parts(const fs::path& output, int64_t clips) {
       fs::remove_all(media::part_name(clip_path(output, i, clips), attempt), ignored);
     }
 }
-
-}  // namespace
 
 std::unique_ptr<pipelines::Pipeline> open_pipeline(const std::string& model, const std::string& dtype,
                                                    const std::string& variant) {
@@ -66,6 +65,7 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
                     {"variant", options.variant},
                     {"quality", std::to_string(options.quality)}});
   if (!resumed_from.empty()) keeper.remember(run, true);
+  fs::path preview = options.preview;
 
   try {
     InterruptWatch watch([&] {
@@ -87,8 +87,13 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
         std::lock_guard lock(watch.mutex());
         keeper.after_step(r);
       }
-      if (!options.preview.empty() && (r.step % options.preview_every == 0 || r.step == r.steps))
-        media::write_png(options.preview, pipeline.preview(r));
+      if (preview.empty() || (r.step % options.preview_every != 0 && r.step != r.steps)) return;
+      try {
+        media::write_png(preview, pipeline.preview(r));
+      } catch (const Error& error) {  // a picture is not worth the run
+        log_warning("no more previews: " + std::string(error.what()));
+        preview.clear();
+      }
     };
     pipeline.denoise(run, monitor);
     const auto metadata = describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype));

@@ -32,4 +32,7 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
 std::unique_ptr<pipelines::Pipeline> open_pipeline(const std::string& model, const std::string& dtype,
                                                    const std::string& variant);
 
+//! Removes the temporary files that this process's writers for the output would remove themselves if they could.
+void remove_parts(const std::filesystem::path& output, int64_t clips);
+
 }  // namespace prax::app

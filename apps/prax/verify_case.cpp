@@ -54,17 +54,17 @@ public:
   void is_input(const std::string& name) {
     const auto it = open_.find(name);
     if (it == open_.end()) return;
-    report_({name, it->second, {}, Verdict::info, "an input"});
+    report_({name, it->second, {}, Verdict::info, "an input", false});
     open_.erase(it);
   }
 
-  void refuse(const std::string& prefix, const std::string& why) {
+  void refuse(const std::string& prefix, const std::string& why, bool not_here_yet = false) {
     for (auto it = open_.begin(); it != open_.end();) {
       if (!it->first.starts_with(prefix)) {
         ++it;
         continue;
       }
-      report_(not_checked(it->first, it->second, why));
+      report_(not_checked(it->first, it->second, why, not_here_yet));
       it = open_.erase(it);
     }
   }
@@ -267,8 +267,9 @@ void verify_schedulers(const ReferenceCase& reference, const VerifyOptions& opti
   for (const auto& [name, entry] : reference.tensors->entries()) {
     if (!recorder.is_open(name)) continue;
     const std::string family = name.substr(0, name.find_first_of("._"));
-    recorder.refuse(name, name.starts_with(known + ".") ? "case.json does not say how it came about"
-                                                        : family + " schedulers are not here yet");
+    const bool ours = name.starts_with(known + ".");
+    recorder.refuse(name, ours ? "case.json does not say how it came about" : family + " schedulers are not here yet",
+                    !ours);
   }
 }
 

@@ -90,6 +90,14 @@ TEST(Generate, RefusesWhatCannotBe) {
       {"generate 'a' --set steps" + out, "name=value"},
       {"generate 'a' --frames 9 --set num_frames=9" + out, "twice"},
       {"generate 'a' --seed -1" + out, "seed"},
+      {"generate 'a' --seed 99999999999999999999" + out, "seed"},
+      {"generate 'a' --steps abc" + out, "--steps cannot be 'abc'"},
+      {"generate 'a' --steps", "--steps needs a value"},
+      {"generate a red balloon", "in quotes"},
+      {"generate 'a' --threads 0" + out, "1 to 1024"},
+      {"generate 'a' --preview " + (scratch.path() / "p.jpg").string() + out, ".png"},
+      {"--vesion", "--version"},
+      {"--steps 3 generate 'a'" + out, "command"},
       {"generate 'a' --dtype int3" + out, "bf16"},
       {"generate 'a' -o " + (scratch.path() / "x.avi").string(), ".mp4"},
       {"generate \"$(printf 'caf\\351')\"" + out, "UTF-8"},
@@ -117,6 +125,45 @@ TEST(Generate, SaysWhatIsWrongWithFilesAndFolders) {
   EXPECT_TRUE(model.complains("model_index.json")) << model.err;
   EXPECT_EQ(run_prax("generate --resume " + file.string()).code, 1);
   EXPECT_EQ(run_prax("info " + (scratch.path() / "nothing").string()).code, 1);
+}
+
+TEST(Generate, TakesAPromptFromAnywhere) {
+  const ScratchFolder scratch;
+  const fs::path prompt = scratch.path() / "prompt.txt";
+  std::ofstream(prompt) << "a red balloon rises over the sea\n";
+  const auto clip_of = [&](const std::string& arguments) {
+    const fs::path out = scratch.path() / "x.npy";
+    fs::remove(out);
+    const Finished f = run_prax(arguments + " --seed 7 --steps 2 -o " + out.string());
+    EXPECT_EQ(f.code, 0) << arguments << "\n" << f.err;
+    return npy(out).data;
+  };
+  const std::string said = clip_of("generate 'a red balloon rises over the sea'");
+  EXPECT_TRUE(clip_of("generate --prompt-file " + prompt.string()) == said);
+  const fs::path piped = scratch.path() / "piped.npy";
+  const Finished f = run_prax("--version; (cat " + prompt.string() +
+                              " | " PRAX_BINARY " generate - --seed 7 --steps 2 -o " + piped.string() + ")");
+  EXPECT_EQ(f.code, 0) << f.err;
+  EXPECT_TRUE(npy(piped).data == said);
+  EXPECT_TRUE(clip_of("generate --set num_frames=25 'a red balloon rises over the sea' --set width=128") == said);
+  EXPECT_FALSE(clip_of("generate 'another'") == said);
+  EXPECT_EQ(run_prax("generate --prompt-file " + scratch.path().string()).code, 1);
+  EXPECT_EQ(run_prax("generate a --prompt-file " + prompt.string()).code, 2);
+}
+
+TEST(Generate, KeepsAnEarlierRunThatNobodyUsed) {
+  const ScratchFolder scratch;
+  const fs::path out = scratch.path() / "x.npy", kept = out.string() + ".prax", old = kept.string() + ".old";
+  ASSERT_EQ(run_prax(quick(out, "--keep-latents")).code, 0);
+  ASSERT_EQ(run_prax(quick(out, "--keep-latents")).code, 0);
+  EXPECT_FALSE(fs::exists(old)) << "that run's video was there";
+  const std::string before = file_text(kept);
+  fs::remove(out);
+  const Finished f = run_prax(quick(out, "--keep-latents --guidance 1"));
+  EXPECT_EQ(f.code, 0) << f.err;
+  EXPECT_TRUE(f.complains(old.string())) << f.err;
+  EXPECT_TRUE(file_text(old) == before);
+  EXPECT_FALSE(file_text(kept) == before);
 }
 
 TEST(Generate, CutsAVeryLongPromptWithAWarning) {
@@ -267,6 +314,44 @@ TEST(Info, SaysWhatAFolderHolds) {
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_EQ(lines[0]["family"], "ltx-video");
   EXPECT_TRUE(lines[0]["runs"]);
+}
+
+TEST(Info, SaysWhatIsThereOfAnIncompleteOrUnknownModel) {
+  const ScratchFolder scratch;
+  const fs::path model = scratch.path() / "model";
+  fs::copy(PRAX_SOURCE_DIR "/models/nano", model, fs::copy_options::recursive);
+  fs::remove_all(model / "vae");
+  auto lines = run_prax("info --json " + model.string()).lines();
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_FALSE(lines[0]["runs"]);
+  EXPECT_NE(lines[0]["problem"].dump().find("vae"), std::string::npos) << lines[0];
+  for (const auto& component : lines[0]["components"]) {
+    const std::string name = component["name"];
+    EXPECT_EQ(component["problem"].is_string(), name == "vae") << component;
+    EXPECT_EQ(component["parameters"] > 1000000, name == "transformer") << component;
+  }
+  std::ofstream(model / "model_index.json")
+      << R"({"_class_name": "CogVideoXPipeline", "transformer": ["diffusers", "CogVideoXTransformer3DModel"]})";
+  lines = run_prax("info --json " + model.string()).lines();
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_FALSE(lines[0]["runs"]);
+  EXPECT_EQ(lines[0]["family"], "cogvideox");
+  EXPECT_EQ(lines[0]["components"][0]["dtypes"].size(), 1u);
+}
+
+TEST(Models, LooksWhereItIsTold) {
+  const ScratchFolder scratch;
+  const fs::path cached = scratch.path() / "hub/models--genmo--mochi-1-preview/snapshots/0123";
+  const fs::path listed = scratch.path() / "listed/mine";
+  for (const auto& folder : {cached, listed}) {
+    fs::create_directories(folder);
+    std::ofstream(folder / "model_index.json") << R"({"_class_name": "MochiPipeline", "vae": ["diffusers", "X"]})";
+  }
+  const std::string places =
+      "HF_HUB_CACHE=" + (scratch.path() / "hub").string() + " PRAX_MODELS=/none:" + listed.parent_path().string();
+  const Finished f = run_prax("--version; " + places + " " PRAX_BINARY " models");
+  EXPECT_TRUE(f.says(cached.string())) << f.out;
+  EXPECT_TRUE(f.says(listed.string())) << f.out;
 }
 
 TEST(Models, ListsFamiliesAndWhatIsHere) {
