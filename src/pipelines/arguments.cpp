@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "base/suggest.h"
 #include "checkpoint/safetensors.h"
 
@@ -99,25 +100,10 @@ Tensor read_tensor(const std::filesystem::path& file) {
 }
 
 void require_utf8(const std::string& text, const char* what) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  for (size_t i = 0; i < text.size();) {
-    const unsigned c = byte(i);
-    size_t length = c < 0x80                ? 1
-                    : c >= 0xc2 && c < 0xe0 ? 2
-                    : c >= 0xe0 && c < 0xf0 ? 3
-                    : c >= 0xf0 && c < 0xf5 ? 4
-                                            : 0;
-    for (size_t j = 1; j < length; ++j)
-      if ((byte(i + j) & 0xc0) != 0x80) length = 0;
-    const unsigned second = byte(i + 1);
-    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
-        (c == 0xf4 && second > 0x8f))
-      length = 0;  // overlong, surrogate, beyond U+10FFFF
-    if (length == 0)
-      throw Error(ErrorKind::usage, std::string(what) + " is not valid UTF-8 (byte " + std::to_string(i) + ")",
-                  "save or type it as UTF-8 text");
-    i += length;
-  }
+  const size_t bad = invalid_utf8_offset(text);
+  if (bad != std::string::npos)
+    throw Error(ErrorKind::usage, std::string(what) + " is not valid UTF-8 (byte " + std::to_string(bad) + ")",
+                "save or type it as UTF-8 text");
 }
 
 }  // namespace prax::pipelines
