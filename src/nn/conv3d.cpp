@@ -76,28 +76,26 @@ Plane& Conv3d::next_plane(const Frame& frame) {
   return ring_[static_cast<size_t>(pushed_ % taps)];
 }
 
+const Plane& Conv3d::input(int64_t frame) const {
+  return ring_[static_cast<size_t>(std::max<int64_t>(frame, 0) % taps)];
+}
+
 void Conv3d::push(const Frame& frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals) {
   if (frame.channels != in_)
     throw Error(ErrorKind::internal,
                 "a convolution of " + std::to_string(in_) + " channels was given " + std::to_string(frame.channels));
   fill_plane(frame, norm, next_plane(frame));
   const int64_t t = pushed_++;
-  const auto plane = [&](int64_t i) -> const Plane& {
-    return ring_[static_cast<size_t>(std::max<int64_t>(i, 0) % taps)];
-  };
   if (causal_) {
-    if (t % stride_ == 0) emit(convolve(plane(t - 2), plane(t - 1), plane(t), residuals));
+    if (t % stride_ == 0) emit(convolve(input(t - 2), input(t - 1), input(t), residuals));
   } else if (t > 0 && (t - 1) % stride_ == 0) {
-    emit(convolve(plane(t - 2), plane(t - 1), plane(t), residuals));
+    emit(convolve(input(t - 2), input(t - 1), input(t), residuals));
   }
 }
 
 void Conv3d::finish(const Emit& emit, std::deque<Frame>* residuals) {
   if (!causal_ && pushed_ > 0 && (pushed_ - 1) % stride_ == 0) {
-    const auto plane = [&](int64_t i) -> const Plane& {
-      return ring_[static_cast<size_t>(std::max<int64_t>(i, 0) % taps)];
-    };
-    emit(convolve(plane(pushed_ - 2), plane(pushed_ - 1), plane(pushed_ - 1), residuals));
+    emit(convolve(input(pushed_ - 2), input(pushed_ - 1), input(pushed_ - 1), residuals));
   }
   ring_.clear();
 }

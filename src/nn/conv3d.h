@@ -38,6 +38,8 @@ private:
   void pack();
   Frame convolve(const Plane& before, const Plane& now, const Plane& after, std::deque<Frame>* residuals);
   Plane& next_plane(const Frame& frame);
+  //! The plane of one of the last three frames; the first stands in for those before it.
+  const Plane& input(int64_t frame) const;
 
   int64_t in_, out_, stride_;
   bool causal_;

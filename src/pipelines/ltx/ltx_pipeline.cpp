@@ -55,6 +55,14 @@ void require_range(const json& arguments, const char* name, int64_t low, int64_t
                 "use " + std::to_string(low) + " to " + std::to_string(high));
 }
 
+//! What the decoder gives in -1..1, as a picture in 0..1.
+Tensor to_rgb(const Tensor& decoded) {
+  Tensor rgb = Tensor::empty(decoded.shape());
+  for (int64_t i = 0; i < rgb.numel(); ++i)
+    rgb.data<float>()[i] = std::clamp(decoded.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
+  return rgb;
+}
+
 bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
 
 //! Standard deviation over all values with Bessel's correction, as torch.std.
@@ -413,9 +421,7 @@ void LtxPipeline::decode(const Run& run, int64_t index, media::FrameSink& sink, 
       [&](const Tensor& picture) {
         monitor.check();
         if (monitor.probe) pictures.push_back(picture);
-        Tensor rgb = Tensor::empty(picture.shape());
-        for (int64_t i = 0; i < rgb.numel(); ++i)
-          rgb.data<float>()[i] = std::clamp(picture.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
+        const Tensor rgb = to_rgb(picture);
         sink.frame(rgb.span<float>());
       },
       [&](int64_t done, int64_t all) {
@@ -452,11 +458,8 @@ Tensor LtxPipeline::preview(const Run& run) {
       }
   Generator noise(0);
   Tensor preview;
-  vae_->decode(small, run.request.arguments.at("decode_timestep").get<float>(), noise, [&](const Tensor& picture) {
-    preview = Tensor::empty(picture.shape());
-    for (int64_t i = 0; i < picture.numel(); ++i)
-      preview.data<float>()[i] = std::clamp(picture.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
-  });
+  vae_->decode(small, run.request.arguments.at("decode_timestep").get<float>(), noise,
+               [&](const Tensor& picture) { preview = to_rgb(picture); });
   return preview;
 }
 
