@@ -32,8 +32,10 @@ void decode(const Options& o) {
   if (!o.model.empty()) model = o.model;
   const int64_t clips = run.latents.dim(0);
   for (int64_t i = 0; i < clips; ++i) media::check_writable(clip_path(o.output, i, clips));
-  const std::string dtype = notes.contains("dtype") ? notes["dtype"] : "bf16";
-  const auto pipeline = open_pipeline(model, dtype, notes.contains("variant") ? notes["variant"] : "");
+  SessionOptions session;
+  take_notes(notes, session);
+  session.model = model;
+  const auto pipeline = open_pipeline(session);
 
   ProgressBar bar(ProgressBar::pick_mode(o.json, o.quiet));
   if (run.step < run.steps)
@@ -50,7 +52,7 @@ void decode(const Options& o) {
       print_error(interrupted, o.json);
     });
     summary.files = render(*pipeline, run, o.output,
-                           describe(run, pipeline->reference_class(), model, compute_dtype(dtype)), o.quality, monitor);
+                           describe(run, pipeline->reference_class(), model, compute_dtype(session.dtype)), o.quality, monitor);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::interrupted) throw;
     throw interrupted;

@@ -5,11 +5,16 @@
 #include "base/error.h"
 #include "base/human.h"
 #include "commands.h"
+#include "base/paths.h"
+#include "checkpoint/folder.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/intent.h"
+#include "pipelines/pictures.h"
 #include "render.h"
 #include "request.h"
 #include "session.h"
+#include "signals.h"
 #include "tensor/parallel.h"
 
 namespace prax::app {
@@ -36,7 +41,8 @@ fs::path name_for(const std::string& prompt) {
 
 void require_no_request(const CLI::App& command) {
   for (const char* flag : {"PROMPT", "--prompt-file", "--negative", "--size", "--frames", "--fps", "--steps",
-                           "--guidance", "--seed", "--set", "--dtype", "--variant"})
+                           "--guidance", "--seed", "--set", "--dtype", "--variant", "--image", "--video", "--condition",
+                           "--strength", "--extend", "--loop", "--upscale", "--shot", "--lora"})
     if (command.count(flag) > 0)
       throw Error(ErrorKind::usage, std::string(flag) + " was given with --resume",
                   "an interrupted run goes on as it was begun; leave it out, or begin a new run");
@@ -48,17 +54,20 @@ void resume(Options& o, const CLI::App& command, ProgressBar::Clock::time_point 
   pipelines::RunNotes notes;
   pipelines::Run run = pipelines::load_run(o.resume, &model, &notes);
   if (o.session.model.empty()) o.session.model = model;
-  const auto note = [&](const char* key, const std::string& absent) {
-    const auto it = notes.find(key);
-    return it == notes.end() ? absent : it->second;
-  };
-  o.session.dtype = note("dtype", "bf16");
-  o.session.variant = note("variant", "");
-  if (command.count("--quality") == 0) o.session.quality = std::atoi(note("quality", "16").c_str());
-  o.session.output = o.output.empty() ? note("output", "video.mp4") : o.output;
+  const int quality = o.session.quality;
+  take_notes(notes, o.session);
+  if (command.count("--quality") > 0) o.session.quality = quality;
+  if (!o.output.empty()) o.session.output = o.output;
   media::check_writable(o.session.output);
-  const auto pipeline = open_pipeline(o.session.model, o.session.dtype, o.session.variant);
+  const auto pipeline = open_pipeline(o.session);
   carry_out(*pipeline, std::move(run), o.session, o.resume, started);
+}
+
+//! Makes the paths among the arguments absolute: the run may be gone on with from another folder.
+void make_absolute(const pipelines::Pipeline& pipeline, nlohmann::json& arguments) {
+  for (const auto& argument : pipeline.arguments())
+    if (arguments.contains(argument.name))
+      pipelines::make_paths_absolute(argument.type, arguments[argument.name], fs::current_path());
 }
 
 void generate(Options& o, const CLI::App& command) {
@@ -75,17 +84,21 @@ void generate(Options& o, const CLI::App& command) {
   if (!o.resume.empty()) return resume(o, command, started);
   if (o.session.model.empty()) o.session.model = "nano";
   compute_dtype(o.session.dtype);
-  auto request = make_request(o.request);
+  const fs::path model = resolve_model(o.session.model);
+  o.request.promptless = !checkpoint::Folder::open(model).find("text_encoder");
+  const auto request = make_request(o.request);
+  const auto intent = make_intent(o.request);
   o.session.output = o.output.empty() ? name_for(request.prompt) : fs::path(o.output);
   media::check_writable(o.session.output);  // before anything that takes long
-  const auto pipeline = open_pipeline(o.session.model, o.session.dtype, o.session.variant);
-  // The run may be gone on with from another folder.
-  for (const auto& argument : pipeline->arguments())
-    if (argument.type == "file" && request.arguments.contains(argument.name)) {
-      auto& file = request.arguments[argument.name];
-      if (file.is_string()) file = fs::absolute(file.get<std::string>()).lexically_normal().string();
-    }
-  pipelines::Run run = pipeline->begin(request);
+  auto plan = pipelines::make_plan(model, intent, request);
+  o.session.reference_class = plan.reference_class;
+  o.session.upscaler = intent.upscaler;
+  o.session.loras = make_loras(o.request.loras);
+  const auto pipeline = open_pipeline(o.session);
+  make_absolute(*pipeline, plan.request.arguments);
+  pipelines::Monitor monitor;
+  monitor.cancel = &signal_token();
+  pipelines::Run run = pipeline->begin(plan.request, monitor);
   if (!o.request.seed && !o.session.quiet && !o.session.json)
     std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(request.seed));
   carry_out(*pipeline, std::move(run), o.session, {}, started);
@@ -114,6 +127,21 @@ void add_generate(CLI::App& app, int&) {
   text("--seed", o->request.seed, "N", "What", "The noise; drawn and printed when absent");
   text("--set", o->request.set, "NAME=VALUE", "What", "Any argument of the reference pipeline; may be repeated")
       ->allow_extra_args(false);
+  const auto several = [&](const char* names, std::vector<std::string>& value, const char* shape, const char* help) {
+    text(names, value, shape, "From pictures and clips", help)->allow_extra_args(false);
+  };
+  text("--image", o->request.image, "FILE", "From pictures and clips", "The first frame");
+  text("--video", o->request.video, "FILE", "From pictures and clips", "A clip to change, as far as --strength says");
+  several("--condition", o->request.conditions, "FILE@FRAME[:STRENGTH]",
+          "A picture or clip at a frame; may be repeated");
+  text("--strength", o->request.strength, "S", "From pictures and clips",
+       "How strongly --image holds, or how far --video is changed (0 to 1)");
+  text("--extend", o->request.extend, "FILE", "From pictures and clips", "Go on with a clip; OUT holds both");
+  c->add_flag("--loop", o->request.loop, "The end meets the beginning")->group("From pictures and clips");
+  several("--shot", o->request.shots, "PROMPT@SECONDS", "One of several prompts of a long video; may be repeated");
+  text("--upscale", o->request.upscale, "FOLDER", "From pictures and clips",
+       "A latent upsampler's folder: draft, enlarge, refine");
+  several("--lora", o->request.loras, "FILE[:WEIGHT]", "A LoRA file, with a weight of any sign; may be repeated");
   text("--model", o->session.model, "FOLDER", "How", "A model folder, or nano (the embedded model)");
   text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default) or f32");
   text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");

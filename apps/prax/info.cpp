@@ -21,7 +21,7 @@ using nlohmann::json;
 namespace {
 
 struct Options {
-  std::string place;
+  std::string place, reference_class;
   bool json = false;
 };
 
@@ -78,7 +78,7 @@ std::string dtypes_of(const Holding& h) {
   return text;
 }
 
-void show_folder(const fs::path& path, bool as_json) {
+void show_folder(const fs::path& path, const std::string& reference_class, bool as_json) {
   const auto folder = checkpoint::Folder::open(path);
   const auto holdings = holdings_of(folder);
   constexpr size_t longest_name = 40;
@@ -86,7 +86,9 @@ void show_folder(const fs::path& path, bool as_json) {
   std::unique_ptr<pipelines::Pipeline> pipeline;
   std::string problem;  // why it does not run
   try {
-    pipeline = pipelines::load(path);
+    pipelines::LoadOptions load;
+    load.reference_class = reference_class;
+    pipeline = pipelines::load(path, load);
   } catch (const Error& error) {
     problem = std::string(error.what()) + (error.hint().empty() ? "" : " (" + error.hint() + ")");
   }
@@ -132,7 +134,7 @@ void show_folder(const fs::path& path, bool as_json) {
   fmt::print("\n  {} parameters, {} on disk; estimate: {} of weights in memory at once in bf16, plus the clip\n",
              human_count(parameters), human_bytes(bytes), human_bytes(memory_needed(holdings)));
   if (!pipeline) return fmt::print("\n  {}\n", problem);
-  fmt::print("\n  --set takes these, with their defaults:\n");
+  fmt::print("\n  as {}, --set takes these, with their defaults:\n", pipeline->reference_class());
   for (const auto& a : pipeline->arguments())
     fmt::print("    {:<32} {:<10} {}\n", a.name, a.default_value.is_null() ? "" : a.default_value.dump(), a.help);
 }
@@ -166,7 +168,7 @@ void show_run(const fs::path& file, bool as_json) {
 void info(const Options& o) {
   std::error_code ignored;
   if (fs::is_regular_file(o.place, ignored)) return show_run(o.place, o.json);
-  show_folder(resolve_model(o.place), o.json);
+  show_folder(resolve_model(o.place), o.reference_class, o.json);
 }
 
 }  // namespace
@@ -175,6 +177,7 @@ void add_info(CLI::App& app, int&) {
   auto o = std::make_shared<Options>();
   auto* c = app.add_subcommand("info", "What a model folder or a saved run holds");
   c->add_option("MODEL", o->place, "A model folder, nano, or a .prax file")->required();
+  c->add_option("--as", o->reference_class, "The reference's pipeline to run it as, like LTXConditionPipeline");
   c->add_flag("--json", o->json, "One JSON object on stdout");
   c->callback([o] { info(*o); });
 }

@@ -101,7 +101,96 @@ uint64_t seed_from(const std::string& name, const json& value) {
               "use a whole number from 0 to 18446744073709551615");
 }
 
+namespace fs = std::filesystem;
+
+//! A number that is all of the text.
+template <typename T>
+std::optional<T> number_in(const std::string& text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  if (text.empty() || error != std::errc() || at != end) return std::nullopt;
+  return value;
+}
+
+//! A file, folder or pattern of numbered pictures that is there.
+fs::path given_media(const std::string& name, const char* flag) {
+  const fs::path path = fs::absolute(name).lexically_normal();
+  std::error_code ignored;
+  const bool is_pattern = path.filename().string().find('%') != std::string::npos;
+  if (!fs::exists(is_pattern ? path.parent_path() : path, ignored))
+    throw Error(ErrorKind::io, std::string(flag) + ": there is no " + name, "check the name of the file");
+  return path;
+}
+
+//! "FILE@FRAME[:STRENGTH]"
+pipelines::PlacedMedia placed_media(const std::string& text) {
+  const size_t at = text.rfind('@');
+  const auto wrong = [&] {
+    return Error(ErrorKind::usage, "--condition is '" + text + "', which is no picture or clip at a frame",
+                 "write it as FILE@FRAME or FILE@FRAME:STRENGTH, like face.png@48:0.8");
+  };
+  if (at == 0 || at == std::string::npos) throw wrong();
+  std::string place = text.substr(at + 1);
+  pipelines::PlacedMedia placed;
+  if (const size_t colon = place.find(':'); colon != std::string::npos) {
+    const auto strength = number_in<double>(place.substr(colon + 1));
+    if (!strength) throw wrong();
+    placed.strength = *strength;
+    place.resize(colon);
+  }
+  const auto frame = number_in<int64_t>(place);
+  if (!frame) throw wrong();
+  placed.frame = *frame;
+  placed.file = given_media(text.substr(0, at), "--condition");
+  return placed;
+}
+
+//! "prompt@seconds"
+pipelines::Shot shot_of(const std::string& text) {
+  require_text(text, "--shot");
+  const size_t at = text.rfind('@');
+  const auto seconds = at == std::string::npos ? std::nullopt : number_in<double>(text.substr(at + 1));
+  constexpr double longest = 3600;
+  if (!seconds || at == 0 || !(*seconds > 0) || *seconds > longest)
+    throw Error(ErrorKind::usage, "--shot is '" + text + "', which is no prompt with its seconds",
+                "write it as --shot \"a red balloon rises@4\", from above 0 to 3600 seconds");
+  return {text.substr(0, at), *seconds};
+}
+
 }  // namespace
+
+pipelines::Intent make_intent(const RequestFlags& flags) {
+  pipelines::Intent intent;
+  if (!flags.image.empty()) intent.image = given_media(flags.image, "--image");
+  if (!flags.video.empty()) intent.video = given_media(flags.video, "--video");
+  if (!flags.extend.empty()) intent.extend = given_media(flags.extend, "--extend");
+  if (!flags.upscale.empty()) intent.upscaler = given_media(flags.upscale, "--upscale");
+  if (flags.extend.size() && flags.video.size())
+    throw Error(ErrorKind::usage, "--extend and --video were given together", "do one after the other");
+  for (const std::string& condition : flags.conditions) intent.conditions.push_back(placed_media(condition));
+  for (const std::string& shot : flags.shots) intent.shots.push_back(shot_of(shot));
+  intent.strength = flags.strength;
+  if (intent.strength && !(*intent.strength >= 0 && *intent.strength <= 1))
+    throw Error(ErrorKind::usage, "--strength is " + json(*intent.strength).dump() + ", which cannot be", "use 0 to 1");
+  if (intent.strength && !intent.image && !intent.video)
+    throw Error(ErrorKind::usage, "--strength was given without --image or --video",
+                "it says how strongly the picture holds, or how far the clip is changed");
+  intent.loop = flags.loop;
+  return intent;
+}
+
+std::vector<checkpoint::LoraRequest> make_loras(const std::vector<std::string>& flags) {
+  std::vector<checkpoint::LoraRequest> loras;
+  for (const std::string& text : flags) {
+    checkpoint::LoraRequest lora{fs::absolute(text).lexically_normal(), 1.0};
+    const size_t colon = text.rfind(':');
+    const auto weight = colon == std::string::npos ? std::nullopt : number_in<double>(text.substr(colon + 1));
+    if (weight) lora = {fs::absolute(text.substr(0, colon)).lexically_normal(), *weight};
+    loras.push_back(lora);
+  }
+  return loras;
+}
 
 pipelines::Request make_request(const RequestFlags& flags) {
   pipelines::Request request;
@@ -132,7 +221,8 @@ pipelines::Request make_request(const RequestFlags& flags) {
       throw Error(ErrorKind::usage, std::string(text) + " is not set with --set",
                   "the prompt is the first argument, the negative prompt is --negative");
   // An encoded prompt stands in for a written one.
-  if (request.prompt.find_first_not_of(" \t\r\n") == std::string::npos && !a.contains("prompt_embeds"))
+  if (request.prompt.find_first_not_of(" \t\r\n") == std::string::npos && !a.contains("prompt_embeds") &&
+      flags.shots.empty() && !flags.promptless)
     throw Error(ErrorKind::usage, "the prompt is empty", "say what should be seen: prax generate \"a red balloon\"");
   return request;
 }

@@ -41,9 +41,43 @@ void remove_parts(const fs::path& output, int64_t clips) {
     }
 }
 
-std::unique_ptr<pipelines::Pipeline> open_pipeline(const std::string& model, const std::string& dtype,
-                                                   const std::string& variant) {
-  return pipelines::load(resolve_model(model), {compute_dtype(dtype), variant});
+std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options) {
+  pipelines::LoadOptions load;
+  load.dtype = compute_dtype(options.dtype);
+  load.variant = options.variant;
+  load.reference_class = options.reference_class;
+  load.upscaler = options.upscaler;
+  load.loras = options.loras;
+  return pipelines::load(resolve_model(options.model), load);
+}
+
+pipelines::RunNotes notes_of(const SessionOptions& options) {
+  nlohmann::json loras = nlohmann::json::array();
+  for (const auto& lora : options.loras) loras.push_back({{"file", lora.path.string()}, {"weight", lora.weight}});
+  return {{"output", fs::absolute(options.output).string()},
+          {"dtype", options.dtype},
+          {"variant", options.variant},
+          {"quality", std::to_string(options.quality)},
+          {"reference_class", options.reference_class},
+          {"upscaler", options.upscaler.string()},
+          {"loras", loras.dump()}};
+}
+
+void take_notes(const pipelines::RunNotes& notes, SessionOptions& options) {
+  const auto note = [&](const char* key, const std::string& absent) {
+    const auto it = notes.find(key);
+    return it == notes.end() ? absent : it->second;
+  };
+  options.dtype = note("dtype", "bf16");
+  options.variant = note("variant", "");
+  options.quality = std::atoi(note("quality", "16").c_str());
+  options.output = note("output", "video.mp4");
+  options.reference_class = note("reference_class", "");
+  options.upscaler = note("upscaler", "");
+  options.loras.clear();
+  const auto loras = nlohmann::json::parse(note("loras", "[]"), nullptr, false);
+  if (!loras.is_array()) throw Error(ErrorKind::input, "the run's list of LoRA files is broken", "begin it anew");
+  for (const auto& lora : loras) options.loras.push_back({lora.value("file", ""), lora.value("weight", 1.0)});
 }
 
 void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionOptions& options,
@@ -59,11 +93,7 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
   });
   const fs::path kept = resumed_from.empty() ? RunKeeper::file_for(options.output) : resumed_from;
   const fs::path model = options.model == "nano" ? fs::path("nano") : fs::absolute(resolve_model(options.model));
-  RunKeeper keeper(kept, model.string(),
-                   {{"output", fs::absolute(options.output).string()},
-                    {"dtype", options.dtype},
-                    {"variant", options.variant},
-                    {"quality", std::to_string(options.quality)}});
+  RunKeeper keeper(kept, model.string(), notes_of(options));
   if (!resumed_from.empty()) keeper.remember(run, true);
   fs::path preview = options.preview;
 

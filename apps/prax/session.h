@@ -20,6 +20,10 @@ struct SessionOptions {
   std::filesystem::path preview;
   int64_t preview_every = 5;
   bool keep_latents = false, json = false, quiet = false;
+  //! What the model is loaded as, and with what: see pipelines::LoadOptions.
+  std::string reference_class;
+  std::filesystem::path upscaler;
+  std::vector<checkpoint::LoraRequest> loras;
 };
 
 //! Takes a run to its finished file: denoises, decodes, shows progress, keeps the run's state beside the output until
@@ -28,9 +32,12 @@ struct SessionOptions {
 void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionOptions& options,
                const std::filesystem::path& resumed_from, ProgressBar::Clock::time_point started);
 
-//! The pipeline of a model as people name it; says so on the bar.
-std::unique_ptr<pipelines::Pipeline> open_pipeline(const std::string& model, const std::string& dtype,
-                                                   const std::string& variant);
+//! The pipeline of the options' model.
+std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options);
+
+//! What the options say of the model, as notes of a saved run, and back.
+pipelines::RunNotes notes_of(const SessionOptions& options);
+void take_notes(const pipelines::RunNotes& notes, SessionOptions& options);
 
 //! Removes the temporary files that this process's writers for the output would remove themselves if they could.
 void remove_parts(const std::filesystem::path& output, int64_t clips);

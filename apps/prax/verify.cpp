@@ -22,7 +22,7 @@ using nlohmann::json;
 struct Options {
   std::vector<std::string> places;
   std::string dtype = "f32";
-  std::string only;
+  std::string only, lora_mode = "automatic";
   int threads = 0;
   bool json = false;
 };
@@ -156,6 +156,13 @@ Counts run_case(const ReferenceCase& reference, const VerifyOptions& options, bo
   return counts;
 }
 
+checkpoint::LoraMode lora_mode_named(const std::string& name) {
+  if (name == "fused") return checkpoint::LoraMode::fused;
+  if (name == "on-the-fly") return checkpoint::LoraMode::on_the_fly;
+  if (name == "automatic") return checkpoint::LoraMode::automatic;
+  throw Error(ErrorKind::usage, "--lora-mode is '" + name + "', which cannot be", "use automatic, fused or on-the-fly");
+}
+
 int verify(const Options& given) {
   if (given.places.empty())
     throw Error(ErrorKind::usage, "prax verify needs a reference case",
@@ -163,6 +170,7 @@ int verify(const Options& given) {
   VerifyOptions options;
   options.dtype = compute_dtype(given.dtype);
   options.only = given.only;
+  options.lora_mode = lora_mode_named(given.lora_mode);
   options.cancel = &signal_token();
   if (given.threads > 0) set_thread_count(given.threads);
   std::vector<ReferenceCase> cases;
@@ -193,6 +201,8 @@ void add_verify(CLI::App& app, int& exit_code) {
   command->add_option("CASE", options->places, "Folders with a case.json, or folders that hold such folders");
   command->add_option("--dtype", options->dtype, "Arithmetic: f32 (exact) or bf16")->capture_default_str();
   command->add_option("--only", options->only, "Only tensors with this text in their names");
+  command->add_option("--lora-mode", options->lora_mode, "How LoRA files are applied: automatic, fused, on-the-fly")
+      ->capture_default_str();
   command->add_option("--threads", options->threads, "Threads to use")->check(CLI::Range(1, 1024));
   command->add_flag("--json", options->json, "One JSON object a line");
   command->callback([options, &exit_code] { exit_code = verify(*options); });

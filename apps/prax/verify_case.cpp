@@ -107,17 +107,67 @@ Limit limit_of(const std::string& name, const Tensor& want, DType dtype) {
   return Limit::none;
 }
 
-//! Why this version cannot do what the reference did; empty when it can try.
-std::string obstacle(const ReferenceCase& reference, const std::string& pipeline_class) {
-  if (!pipelines::can_run(pipeline_class)) return "this version cannot run a " + pipeline_class;
-  if (reference.description.contains("inputs")) {
-    const json& inputs = reference.description.at("inputs");
-    if (!inputs.is_object()) reference.broken("inputs");
-    if (!inputs.empty()) return "this version cannot take its input \"" + inputs.begin().key() + "\"";
+//! A clip beside the case: {"video": "video_%02d.png", "frames": 9} -> {"file": "/.../video_%02d.png", "frames": 9}
+json clip_beside(const ReferenceCase& reference, const json& holder) {
+  json clip = {{"file", (reference.folder / holder.at("video").get<std::string>()).string()}};
+  if (holder.contains("frames")) clip["frames"] = holder.at("frames");
+  return clip;
+}
+
+//! The arguments of a case with its `inputs` among them, and its paths absolute.
+json arguments_of(const ReferenceCase& reference) {
+  json arguments = reference.description.value("arguments", json::object());
+  if (!arguments.is_object()) reference.broken("arguments");
+  if (reference.description.contains("scheduler")) arguments["scheduler"] = reference.description.at("scheduler");
+  const json inputs = reference.description.value("inputs", json::object());
+  if (!inputs.is_object()) reference.broken("inputs");
+  const auto beside = [&](const json& file) { return (reference.folder / file.get<std::string>()).string(); };
+  try {
+    for (const auto& [key, value] : inputs.items()) {
+      if (key == "loras" || key == "frames") continue;
+      if (key == "video" && reference.text("pipeline") == "LTXConditionPipeline") {
+        // This class reads a list of frames as a list of clips, of which it takes the first.
+        arguments[key] = clip_beside(reference, inputs);
+        arguments[key]["frames"] = 1;
+      } else if (key == "video") {
+        arguments[key] = clip_beside(reference, inputs);
+      } else if (key == "conditions") {
+        json conditions = json::array();
+        for (json c : value) {
+          if (c.contains("video")) c["video"] = clip_beside(reference, c);
+          if (c.contains("image")) c["image"] = beside(c.at("image"));
+          c.erase("frames");
+          conditions.push_back(std::move(c));
+        }
+        arguments[key] = std::move(conditions);
+      } else {
+        arguments[key] = value.is_string() ? json(beside(value)) : value;
+      }
+    }
+  } catch (const json::exception&) {
+    reference.broken("inputs");
   }
+  return arguments;
+}
+
+//! LoRA files beside the case: {"loras": [{"file": "a.safetensors", "weight": 0.7}]}
+std::vector<checkpoint::LoraRequest> loras_of(const ReferenceCase& reference) {
+  std::vector<checkpoint::LoraRequest> loras;
+  try {
+    const json inputs = reference.description.value("inputs", json::object());
+    for (const json& lora : inputs.value("loras", json::array()))
+      loras.push_back({reference.folder / lora.at("file").get<std::string>(), lora.at("weight").get<double>()});
+  } catch (const json::exception&) {
+    reference.broken("inputs");
+  }
+  return loras;
+}
+
+//! Why this version cannot do what the reference did; empty when it can try.
+std::string obstacle(const ReferenceCase& reference) {
   static const std::set<std::string> known{"case",     "checkpoint",  "pipeline",  "prompt", "negative_prompt",
                                            "seed",     "global_seed", "arguments", "inputs", "version",
-                                           "bf16_psnr"};
+                                           "scheduler", "bf16_psnr"};
   for (const auto& [key, value] : reference.description.items())
     if (!known.contains(key)) return "this version does not know its setting \"" + key + "\"";
   return {};
@@ -156,35 +206,46 @@ void verify_pipeline(const ReferenceCase& reference, const VerifyOptions& option
   const bool wants_frames = options.wants("frames") && reference.tensors->entries().contains(decoded_name);
   if (!recorder.wants_any() && !wants_frames) return;
   const auto pipeline_class = reference.text("pipeline");
-  const std::string why = obstacle(reference, pipeline_class);
   const auto refuse = [&](const std::string& reason) {
     if (wants_frames && !recorder.is_open("frames")) report(not_checked("frames", {}, reason));
     recorder.refuse("", reason);
   };
-  if (!why.empty()) return refuse(why);
+  if (!pipelines::can_run(pipeline_class)) return refuse("this version cannot run a " + pipeline_class);
+  if (const std::string why = obstacle(reference); !why.empty()) return refuse(why);
 
-  const auto folder = reference.folder / reference.text("checkpoint");
+  const auto folder = reference.folder / reference.description.value("checkpoint", std::string("checkpoint"));
   pipelines::LoadOptions load;
   load.dtype = options.dtype;
+  load.reference_class = pipeline_class;
+  load.loras = loras_of(reference);
+  load.lora_mode = options.lora_mode;
   const auto pipeline = pipelines::load(folder, load);
-  if (pipeline->reference_class() != pipeline_class)
-    return refuse("this version runs the model as " + pipeline->reference_class() + " only");
 
   pipelines::Request request;
-  request.prompt = reference.text("prompt");
+  request.prompt = reference.description.value("prompt", std::string());
   if (reference.description.contains("negative_prompt") && !reference.description.at("negative_prompt").is_null())
     request.negative_prompt = reference.text("negative_prompt");
   request.seed = reference.value<uint64_t>("seed");
   if (reference.description.contains("global_seed")) request.global_seed = reference.value<uint64_t>("global_seed");
-  if (reference.description.contains("arguments")) request.arguments = reference.description.at("arguments");
-  if (!request.arguments.is_object()) reference.broken("arguments");
+  request.arguments = arguments_of(reference);
+  for (const auto& [name, value] : request.arguments.items()) {
+    const auto& list = pipeline->arguments();
+    if (std::none_of(list.begin(), list.end(), [&](const auto& a) { return a.name == name; }))
+      return refuse("this version cannot take its setting \"" + name + "\"");
+  }
+  // What the reference was given as a tensor is recorded by its argument's name.
+  for (const auto& argument : pipeline->arguments()) {
+    if (argument.type != "file" || !recorder.is_open(argument.name)) continue;
+    request.tensors[argument.name] = recorder.recorded(argument.name);
+    recorder.is_input(argument.name);
+  }
 
   pipelines::Monitor monitor;
   monitor.cancel = options.cancel;
   monitor.probe = [&](const std::string& name, const Tensor& got) {
     if (recorder.is_open(name)) recorder.deliver(name, got, limit_of(name, recorder.recorded(name), options.dtype));
   };
-  pipelines::Run run = pipeline->begin(request);
+  pipelines::Run run = pipeline->begin(request, monitor);
   pipeline->denoise(run, monitor);
   FrameCollector sink;
   pipeline->decode(run, 0, sink, monitor);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/cancellation.h"
+#include "checkpoint/lora.h"
 #include "comparison.h"
 #include "reference_case.h"
 #include "tensor/dtype.h"
@@ -13,6 +14,7 @@ namespace prax::app {
 struct VerifyOptions {
   DType dtype = DType::f32;
   std::string only;  //!< checks tensors whose name holds this text; all when empty
+  checkpoint::LoraMode lora_mode = checkpoint::LoraMode::automatic;
   const CancelToken* cancel = nullptr;
 
   bool wants(const std::string& name) const { return only.empty() || name.find(only) != std::string::npos; }

@@ -35,11 +35,13 @@ public:
   virtual void let_go() const {}
 };
 
+class LoraSet;
+
 //! A cursor into a TensorSource: `weights["transformer_blocks"][3].tensor("to_q.weight", {n, k})`.
 class Weights {
 public:
-  explicit Weights(std::shared_ptr<TensorSource> source, std::string prefix = {})
-      : source_(std::move(source)), prefix_(std::move(prefix)) {}
+  explicit Weights(std::shared_ptr<TensorSource> source, std::string prefix = {}, std::shared_ptr<LoraSet> loras = {})
+      : source_(std::move(source)), prefix_(std::move(prefix)), loras_(std::move(loras)) {}
 
   Weights operator[](std::string_view name) const;
   Weights operator[](int index) const { return (*this)[std::string_view(std::to_string(index))]; }
@@ -47,10 +49,13 @@ public:
   Tensor tensor(std::string_view name, const Shape& shape) const { return source_->get(path(name), shape); }
   std::string path(std::string_view name) const;
   TensorSource& source() const { return *source_; }
+  //! Low-rank changes for the layers to apply (lora.h), or null.
+  const std::shared_ptr<LoraSet>& loras() const { return loras_; }
 
 private:
   std::shared_ptr<TensorSource> source_;
   std::string prefix_;
+  std::shared_ptr<LoraSet> loras_;
 };
 
 //! Throws Error(checkpoint) naming up to five tensors of the source that nobody used and that match none of the

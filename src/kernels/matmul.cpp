@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <optional>
 
 #include "base/error.h"
 #include "tensor/memory.h"
@@ -112,47 +113,80 @@ void prefetch_share(const void* panel, int64_t bytes, int64_t tile, int64_t tile
   for (int64_t i = begin; i < end; ++i) __builtin_prefetch(static_cast<const char*>(panel) + i * line, 0, 2);
 }
 
-void matmul_blocks(const void* a, DType a_dtype, int64_t m, int64_t a_stride, int64_t n, int64_t k,
-                   const MatmulKernel& kernel, const Epilogue& e, const PanelAt& panel_at, bool prefetch) {
-  if (m == 0 || n == 0) return;
-  const int64_t group_depth = kernel.depth_block, groups = blocks_of(k, group_depth);
-  for_blocks(m, n, kernel, [&](const Block& block) {
-    const int64_t padded_rows = round_up(block.rows, kernel.rows);
-    const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
-    const size_t a_size = size_of(kernel.a_dtype);
-    // A is read where it lies when its rows are whole tiles of the right type, and do not fall into few cache sets.
-    const bool in_place = a_dtype == kernel.a_dtype && k % kernel.depth_multiple == 0 && padded_rows == block.rows &&
-                          a_stride * static_cast<int64_t>(a_size) % aliasing_bytes != 0;
-    const int64_t copied =
-        round_up(std::min(k, group_depth), kernel.depth_multiple) + 64 / static_cast<int64_t>(a_size);
-    const int64_t pitch = in_place ? a_stride : copied;
-    auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(padded_rows * c_stride) * 4));
-    void* copy = in_place ? nullptr : a_scratch.get(static_cast<size_t>(padded_rows * copied) * a_size);
-    const char* from = static_cast<const char*>(a) + static_cast<size_t>(block.row * a_stride) * size_of(a_dtype);
-    const int64_t tiles = padded_rows / kernel.rows;
-    for (int64_t g = 0; g < groups; ++g) {
-      const int64_t depth = std::min(group_depth, k - g * group_depth);
-      const int64_t padded = round_up(depth, kernel.depth_multiple);
-      const char* rows = from + static_cast<size_t>(g * group_depth) * size_of(a_dtype);
-      if (!in_place) {
-        copy_rows(rows, a_dtype, a_stride, block.rows, depth, padded, kernel, pitch, copy);
-        rows = static_cast<const char*>(copy);
-      }
-      const int64_t panel_bytes = padded * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
-      for (int64_t column = 0; column < block.columns; column += kernel.columns) {
-        const int64_t index = (block.column + column) / kernel.columns;
-        const void* panel = panel_at(index, g);
-        const void* next = prefetch && column + kernel.columns < block.columns ? panel_at(index + 1, g) : nullptr;
-        const int64_t no_offset = 0;
-        for (int64_t tile = 0; tile < tiles; ++tile) {
-          const int64_t row = tile * kernel.rows;
-          if (next) prefetch_share(next, panel_bytes, tile, tiles);
-          kernel.tile(rows + static_cast<size_t>(row * pitch) * a_size, pitch, &no_offset, 1, padded, panel,
-                      c + row * c_stride + column, c_stride, g > 0);
-          if (g + 1 == groups) finish_tile(c, c_stride, row, column, block, kernel, e);
-        }
+//! One product of the sum A W^T + ...
+struct Operand {
+  const void* a;
+  DType a_dtype;
+  int64_t a_stride, k;
+  PanelAt panel_at;
+  bool prefetch;  //!< panels are in memory already
+};
+
+//! Adds one operand's product to a block of C, or makes it the block's first; the last operand's call finishes the
+//! tiles.
+void add_product(const Operand& o, const Block& block, const MatmulKernel& kernel, float* c, int64_t c_stride,
+                 bool first, const Epilogue* finish) {
+  const int64_t group_depth = kernel.depth_block, groups = blocks_of(o.k, group_depth);
+  const int64_t padded_rows = round_up(block.rows, kernel.rows);
+  const size_t a_size = size_of(kernel.a_dtype);
+  // A is read where it lies when its rows are whole tiles of the right type, and do not fall into few cache sets.
+  const bool in_place = o.a_dtype == kernel.a_dtype && o.k % kernel.depth_multiple == 0 &&
+                        padded_rows == block.rows &&
+                        o.a_stride * static_cast<int64_t>(a_size) % aliasing_bytes != 0;
+  const int64_t copied =
+      round_up(std::min(o.k, group_depth), kernel.depth_multiple) + 64 / static_cast<int64_t>(a_size);
+  const int64_t pitch = in_place ? o.a_stride : copied;
+  void* copy = in_place ? nullptr : a_scratch.get(static_cast<size_t>(padded_rows * copied) * a_size);
+  const char* from = static_cast<const char*>(o.a) + static_cast<size_t>(block.row * o.a_stride) * size_of(o.a_dtype);
+  const int64_t tiles = padded_rows / kernel.rows;
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t depth = std::min(group_depth, o.k - g * group_depth);
+    const int64_t padded = round_up(depth, kernel.depth_multiple);
+    const char* rows = from + static_cast<size_t>(g * group_depth) * size_of(o.a_dtype);
+    if (!in_place) {
+      copy_rows(rows, o.a_dtype, o.a_stride, block.rows, depth, padded, kernel, pitch, copy);
+      rows = static_cast<const char*>(copy);
+    }
+    const int64_t panel_bytes = padded * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
+    for (int64_t column = 0; column < block.columns; column += kernel.columns) {
+      const int64_t index = (block.column + column) / kernel.columns;
+      const void* panel = o.panel_at(index, g);
+      const void* next = o.prefetch && column + kernel.columns < block.columns ? o.panel_at(index + 1, g) : nullptr;
+      const int64_t no_offset = 0;
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t row = tile * kernel.rows;
+        if (next) prefetch_share(next, panel_bytes, tile, tiles);
+        kernel.tile(rows + static_cast<size_t>(row * pitch) * a_size, pitch, &no_offset, 1, padded, panel,
+                    c + row * c_stride + column, c_stride, !first || g > 0);
+        if (finish && g + 1 == groups) finish_tile(c, c_stride, row, column, block, kernel, *finish);
       }
     }
+  }
+}
+
+Operand operand_of(const Addend& addend) {
+  return {addend.a,
+          addend.a_dtype,
+          addend.a_stride,
+          addend.w->depth(),
+          [w = addend.w](int64_t panel, int64_t group) { return w->panel(panel, group); },
+          true};
+}
+
+void matmul_blocks(const Operand& product, const Addend* addend, int64_t m, int64_t n, const MatmulKernel& kernel,
+                   const Epilogue& e) {
+  if (m == 0 || n == 0) return;
+  std::optional<Operand> more;
+  if (addend) {
+    if (addend->w->rows() != n || &addend->w->kernel() != &kernel)
+      throw Error(ErrorKind::internal, "two products of different kinds cannot be added");
+    more = operand_of(*addend);
+  }
+  for_blocks(m, n, kernel, [&](const Block& block) {
+    const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
+    auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(round_up(block.rows, kernel.rows) * c_stride) * 4));
+    add_product(product, block, kernel, c, c_stride, true, more ? nullptr : &e);
+    if (more) add_product(*more, block, kernel, c, c_stride, false, &e);
   });
 }
 
@@ -229,30 +263,28 @@ PackedMatrix PackedMatrix::pack_taps(const Tensor& w, DType dtype, int64_t group
   return p;
 }
 
-void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e) {
-  matmul_blocks(
-      a, a_dtype, m, a_stride, w.rows(), w.depth(), w.kernel(), e,
-      [&](int64_t panel, int64_t group) { return w.panel(panel, group); }, true);
+void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e,
+            const Addend* addend) {
+  const Operand product{a, a_dtype, a_stride, w.depth(),
+                        [&w](int64_t panel, int64_t group) { return w.panel(panel, group); }, true};
+  matmul_blocks(product, addend, m, w.rows(), w.kernel(), e);
 }
 
 void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
-                     const Epilogue& e) {
+                     const Epilogue& e, const Addend* addend) {
   const MatmulKernel& kernel = dtype == DType::f32 ? kernels().f32 : kernels().bf16;
   const int64_t n = w.dim(0), k = w.dim(1);
   const Tensor source = packable(w);
-  matmul_blocks(
-      a, a_dtype, m, a_stride, n, k, kernel, e,
-      [&](int64_t panel, int64_t group) -> const void* {
-        const int64_t row = panel * kernel.columns, k0 = group * kernel.depth_block;
-        const int64_t depth = std::min<int64_t>(kernel.depth_block, k - k0);
-        const int64_t padded = round_up(depth, kernel.depth_multiple);
-        void* packed = b_scratch.get(static_cast<size_t>(padded * kernel.columns) * size_of(dtype));
-        kernel.pack(
-            static_cast<const char*>(source.raw()) + static_cast<size_t>(row * k + k0) * size_of(source.dtype()),
-            source.dtype(), k, std::min<int64_t>(kernel.columns, n - row), depth, padded, packed);
-        return packed;
-      },
-      false);
+  const auto pack_panel = [&](int64_t panel, int64_t group) -> const void* {
+    const int64_t row = panel * kernel.columns, k0 = group * kernel.depth_block;
+    const int64_t depth = std::min<int64_t>(kernel.depth_block, k - k0);
+    const int64_t padded = round_up(depth, kernel.depth_multiple);
+    void* packed = b_scratch.get(static_cast<size_t>(padded * kernel.columns) * size_of(dtype));
+    kernel.pack(static_cast<const char*>(source.raw()) + static_cast<size_t>(row * k + k0) * size_of(source.dtype()),
+                source.dtype(), k, std::min<int64_t>(kernel.columns, n - row), depth, padded, packed);
+    return packed;
+  };
+  matmul_blocks({a, a_dtype, a_stride, k, pack_panel, false}, addend, m, n, kernel, e);
 }
 
 void matmul_taps(std::span<const void* const> group_base, const int64_t* segment_offset, int64_t m, int64_t a_stride,

@@ -36,14 +36,24 @@ private:
   Tensor data_;
 };
 
-//! out = epilogue(A W^T), A [m, k] row-major with a_stride elements a row, of f32 or bf16. In the epilogue, pointers
-//! are those of the whole matrix. Deterministic: the result does not depend on the number of threads.
-void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e);
+//! A second product into the same sums, A2 [m, r] and W2 [n, r]: the low-rank change of a weight, for one. It enters
+//! before the epilogue without a matrix [m, n] in between, at the cost of r more columns of depth.
+struct Addend {
+  const void* a;
+  DType a_dtype;
+  int64_t a_stride;
+  const PackedMatrix* w;  //!< of the dtype of the first product
+};
+
+//! out = epilogue(A W^T + addend), A [m, k] row-major with a_stride elements a row, of f32 or bf16. In the epilogue,
+//! pointers are those of the whole matrix. Deterministic: the result does not depend on the number of threads.
+void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e,
+            const Addend* addend = nullptr);
 
 //! The same without a packed copy: panels of W [n, k] are packed when used and forgotten. For weights that are used
 //! once (text encoders), or that do not fit in memory packed.
 void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
-                     const Epilogue& e);
+                     const Epilogue& e, const Addend* addend = nullptr);
 
 //! Convolution as products with shifted rows: row i of A in group g, segment s begins at
 //! group_base[g] + i * a_stride + segment_offset[s] (elements of the kernel's a_dtype) and is `depth` long. Nothing

@@ -12,7 +12,9 @@ struct VideoFormat {
   double fps = 24;
 };
 
-//! Takes the frames of one clip as they are made.
+//! Takes the frames of one clip as they are made. Those of open_writer() hold the caller to what begin() announced: no
+//! size, no frames or a rate that is none is Error(usage), a frame of another size or another number of frames at
+//! finish() is Error(internal), and no file appears.
 class FrameSink {
 public:
   virtual ~FrameSink() = default;

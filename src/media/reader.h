@@ -11,7 +11,7 @@ namespace prax::media {
 
 //! What is known about a clip without looking at its pictures.
 struct VideoInfo {
-  int width = 0;
+  int width = 0;  //!< as shown: turned as the metadata says
   int height = 0;
   int64_t frames = 0;   //!< as stored; counted from the packets where the container does not say
   double fps = 0;       //!< average
@@ -22,11 +22,11 @@ struct VideoInfo {
 };
 
 //! Reads the head of a video or picture file. Throws Error(io) when it cannot be opened, Error(input) when it is none.
-//! Animated WebP is not known to FFmpeg's demuxers of today and is refused.
 VideoInfo probe(const std::filesystem::path& path);
 
-//! Every frame as [T,H,W,3] f32 in 0..1. Y'CbCr is converted with the matrix and the range that the stream is tagged
-//! with; untagged streams are BT.709 from 720 lines on, else BT.601, as players do. Errors as probe().
+//! Every frame as [T,H,W,3] f32 in 0..1, of anything that read_clip() reads. Y'CbCr is converted with the matrix and the
+//! range that the stream is tagged with; untagged streams are BT.709 from 720 lines on, else BT.601, as players do.
+//! Errors as read_clip().
 Tensor read_frames(const std::filesystem::path& path);
 
 //! The settings that a writer stored in a file of any of its kinds (a folder: settings.json); empty when there are

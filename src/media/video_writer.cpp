@@ -3,6 +3,9 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "base/error.h"
 #include "media/image.h"
@@ -226,15 +229,12 @@ protected:
   //! An XMP chunk at the end, announced in the VP8X header
   //! (https://developers.google.com/speed/webp/docs/riff_container).
   void after_trailer() override {
-    constexpr size_t chunk_name = 12, flags = 20;
+    constexpr size_t flags = 20;
     constexpr uint8_t has_xmp = 0x04;
-    if (options_.metadata.empty() || std::memcmp(muxer_.head().data() + chunk_name, "VP8X", 4) != 0) return;
-    const std::string xmp = to_xmp(options_.metadata);
+    if (options_.metadata.empty()) return;
     OutputFile& file = muxer_.file();
-    const auto little = [](uint64_t v) {
-      return std::array<uint8_t, 4>{static_cast<uint8_t>(v), static_cast<uint8_t>(v >> 8),
-                                    static_cast<uint8_t>(v >> 16), static_cast<uint8_t>(v >> 24)};
-    };
+    if (!is_extended()) extend();
+    const std::string xmp = to_xmp(options_.metadata);
     file.seek(file.size());
     file.write(std::string_view("XMP "));
     file.write(std::span<const uint8_t>(little(xmp.size())));
@@ -243,10 +243,39 @@ protected:
     const uint64_t riff_bytes = file.size() - 8;
     file.seek(4);
     file.write(std::span<const uint8_t>(little(riff_bytes)));
-    const uint8_t flag_byte = muxer_.head()[flags] | has_xmp;
+    const uint8_t flag_byte = static_cast<uint8_t>((is_extended() ? muxer_.head()[flags] : 0) | has_xmp);
     file.seek(flags);
     file.write(std::span<const uint8_t>(&flag_byte, 1));
   }
+
+private:
+  static std::array<uint8_t, 4> little(uint64_t v) {
+    return {static_cast<uint8_t>(v), static_cast<uint8_t>(v >> 8), static_cast<uint8_t>(v >> 16),
+            static_cast<uint8_t>(v >> 24)};
+  }
+
+  bool is_extended() const { return std::memcmp(muxer_.head().data() + riff_head, "VP8X", 4) == 0; }
+
+  //! A single frame comes without the VP8X header: it is put before the picture.
+  void extend() {
+    OutputFile& file = muxer_.file();
+    std::ifstream written(file.temporary(), std::ios::binary);
+    written.seekg(riff_head);
+    const std::string picture{std::istreambuf_iterator<char>(written), std::istreambuf_iterator<char>()};
+    if (picture.size() + riff_head != file.size())
+      throw Error(ErrorKind::io, file.target().string() + " cannot be read back while it is written",
+                  "write .mp4, .png or .npy");
+    constexpr uint64_t header_bytes = 10;
+    file.seek(riff_head);
+    file.write(std::string_view("VP8X"));
+    file.write(std::span<const uint8_t>(little(header_bytes)));
+    file.write(std::span<const uint8_t>(little(0)));
+    file.write(std::span<const uint8_t>(little(static_cast<uint64_t>(format_.width - 1))).first(3));
+    file.write(std::span<const uint8_t>(little(static_cast<uint64_t>(format_.height - 1))).first(3));
+    file.write(picture);
+  }
+
+  static constexpr size_t riff_head = 12;
 };
 
 }  // namespace

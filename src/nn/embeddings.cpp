@@ -10,15 +10,20 @@ constexpr float max_period = 10000.0f;
 }  // namespace
 
 Tensor timestep_embedding(std::span<const float> timesteps, int64_t channels) {
+  return timestep_embedding(timesteps, channels, true, 0.0f);
+}
+
+Tensor timestep_embedding(std::span<const float> timesteps, int64_t channels, bool cosines_first,
+                          float downscale_freq_shift) {
   const int64_t half = channels / 2;
   Tensor out = Tensor::zeros({static_cast<int64_t>(timesteps.size()), channels});
   float* row = out.data<float>();
   for (float t : timesteps) {
     for (int64_t i = 0; i < half; ++i) {
-      const float exponent = -std::log(max_period) * static_cast<float>(i) / static_cast<float>(half);
+      const float exponent = -std::log(max_period) * static_cast<float>(i) / (static_cast<float>(half) - downscale_freq_shift);
       const float angle = t * std::exp(exponent);
-      row[i] = std::cos(angle);
-      row[half + i] = std::sin(angle);
+      row[cosines_first ? i : half + i] = std::cos(angle);
+      row[cosines_first ? half + i : i] = std::sin(angle);
     }
     row += channels;
   }

@@ -9,9 +9,6 @@ namespace prax::nn {
 
 namespace {
 
-//! Pixels readable behind a plane: the kernels look at whole tiles of rows.
-constexpr int64_t slack_pixels = 64;
-
 int64_t rows_grain(int64_t width, int64_t channels) { return std::max<int64_t>(1, 32768 / (width * channels + 1)); }
 
 }  // namespace
@@ -23,7 +20,7 @@ Frame Frame::empty(int64_t height, int64_t width, int64_t channels) {
 }
 
 Plane Plane::zeros(int64_t height, int64_t width, int64_t pitch, DType dtype) {
-  return {height, width, pitch, Tensor::zeros({(height + 2) * (width + 2) + slack_pixels, pitch}, dtype)};
+  return {height, width, pitch, Tensor::zeros({(height + 2) * (width + 2) + Plane::slack, pitch}, dtype)};
 }
 
 void fill_plane(const Frame& frame, const Norm* norm, Plane& plane) {

@@ -25,6 +25,9 @@ struct Frame {
 //! One frame made ready as a convolution's input: a border of one zero pixel, in the kernel's dtype, channels padded
 //! to `pitch`, and readable slack behind the end.
 struct Plane {
+  //! Pixels readable behind the end: the kernels look at whole tiles of rows.
+  static constexpr int64_t slack = 64;
+
   int64_t height = 0, width = 0, pitch = 0;
   Tensor data;  //!< [(height + 2) * (width + 2) + slack, pitch]
 

@@ -1,5 +1,8 @@
 #include "nn/linear.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "base/error.h"
 
 namespace prax::nn {
@@ -13,6 +16,25 @@ int64_t row_stride(const Tensor& x, int64_t channels) {
     throw Error(ErrorKind::internal,
                 "rows of " + std::to_string(channels) + " channels were expected in a tensor " + to_string(x.shape()));
   return stride;
+}
+
+//! The same for the columns from `column` on.
+kernels::Epilogue from_column(const kernels::Epilogue& e, int64_t column) {
+  kernels::Epilogue at = e;
+  const size_t bytes = static_cast<size_t>(column) * size_of(e.out_dtype);
+  at.out = static_cast<char*>(e.out) + bytes;
+  if (e.bias) at.bias += column;
+  if (e.factor) at.factor = static_cast<const char*>(e.factor) + bytes;
+  if (e.gate) at.gate += column;
+  if (e.residual) at.residual += column;
+  return at;
+}
+
+//! W + sum of scale B A as f32.
+Tensor changed(const Tensor& weight, const LowRank& changes) {
+  Tensor w = weight.dtype() == DType::f32 ? weight.clone() : weight.to(DType::f32);
+  changes.add_to_weight(w);
+  return w;
 }
 
 }  // namespace
@@ -37,24 +59,106 @@ Linear::Linear(const std::vector<checkpoint::Weights>& weights, int64_t in, cons
     : in_(in), dtype_(dtype), residency_(residency) {
   std::vector<Tensor> biases;
   for (size_t i = 0; i < weights.size(); ++i) {
-    weights_.push_back(weights[i].tensor("weight", {outs[i], in}));
-    names_.push_back(weights[i].path("weight"));
-    checkpoint::require_floating(weights_.back(), names_.back());
+    add_part(weights[i], {outs[i], in});
     if (bias) biases.push_back(load_f32(weights[i], "bias", {outs[i]}));
-    out_ += outs[i];
   }
-  if (bias && biases[0].has_storage()) bias_ = biases.size() == 1 ? biases[0] : Tensor::concat(biases, 0);
+  if (!bias) {
+    set_bias({});
+  } else if (biases.size() == 1 || !biases[0].has_storage()) {
+    set_bias(biases[0]);
+  } else {
+    set_bias(Tensor::concat(biases, 0));
+  }
+}
+
+Linear Linear::of_patches(const checkpoint::Weights& weights, const Shape& kernel, bool bias, DType dtype) {
+  Linear l;
+  l.in_ = element_count(kernel) / kernel[0];
+  l.dtype_ = dtype;
+  l.add_part(weights, kernel);
+  l.set_bias(bias ? load_f32(weights, "bias", {l.out_}) : Tensor());
+  return l;
+}
+
+std::array<Linear, 2> Linear::halves(const checkpoint::Weights& weights, int64_t in, int64_t out, bool bias,
+                                     DType dtype) {
+  const Linear both(weights, in, 2 * out, bias, dtype);
+  std::array<Linear, 2> halves{both, both};
+  for (int64_t i = 0; i < 2; ++i) {
+    Linear& l = halves[static_cast<size_t>(i)];
+    const int64_t begin = i * out, end = begin + out;
+    l.out_ = out;
+    l.parts_[0].weight = both.parts_[0].weight.slice(begin, end);
+    l.parts_[0].changes = both.parts_[0].changes.outputs(begin, end);
+    if (both.bias_.defined()) l.bias_ = both.bias_.slice(begin, end);
+  }
+  return halves;
+}
+
+void Linear::add_part(const checkpoint::Weights& weights, const Shape& shape) {
+  const Tensor stored = weights.tensor("weight", shape);
+  Part part{stored.view({shape[0], in_}), weights.path("weight"), LowRank(weights, shape), {}};
+  checkpoint::require_floating(stored, part.name);
+  if (!part.changes.empty()) {
+    using checkpoint::LoraMode;
+    const LoraMode mode = weights.loras()->mode();
+    on_the_fly_ = mode == LoraMode::on_the_fly || (mode == LoraMode::automatic && residency_ == Residency::streamed);
+  }
+  out_ += shape[0];
+  parts_.push_back(std::move(part));
+}
+
+void Linear::set_bias(Tensor bias) {
+  if (bias.defined() && !bias.has_storage()) return;
+  bias_ = std::move(bias);
+  if (std::none_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.changes.has_bias(); })) return;
+  if (!bias_.defined()) bias_ = Tensor::zeros({out_});
+  int64_t begin = 0;
+  for (const Part& part : parts_) {
+    const int64_t end = begin + part.weight.dim(0);
+    Tensor own = bias_.slice(begin, end);
+    part.changes.add_to_bias(own);
+    begin = end;
+  }
+}
+
+void Linear::release() {
+  packed_ = {};
+  for (Part& part : parts_) {
+    part.packed = {};
+    part.changes.release();
+  }
 }
 
 void Linear::pack() const {
-  for (size_t i = 0; i < weights_.size(); ++i) checkpoint::require_finite(weights_[i], names_[i]);
-  if (weights_.size() == 1) {
-    packed_ = kernels::PackedMatrix::pack(weights_[0], dtype_);
+  for (const Part& part : parts_) checkpoint::require_finite(part.weight, part.name);
+  if (parts_.size() == 1) {
+    const Part& only = parts_[0];
+    packed_ =
+        kernels::PackedMatrix::pack(only.changes.empty() ? only.weight : changed(only.weight, only.changes), dtype_);
     return;
   }
-  std::vector<Tensor> parts;
-  for (const Tensor& w : weights_) parts.push_back(w.to(dtype_));
-  packed_ = kernels::PackedMatrix::pack(Tensor::concat(parts, 0), dtype_);
+  std::vector<Tensor> weights;
+  for (const Part& part : parts_)
+    weights.push_back((part.changes.empty() ? part.weight : changed(part.weight, part.changes)).to(dtype_));
+  packed_ = kernels::PackedMatrix::pack(Tensor::concat(weights, 0), dtype_);
+}
+
+void Linear::multiply(const Part& part, const Tensor& x, int64_t rows, int64_t stride,
+                      const kernels::Epilogue& e) const {
+  Tensor projected;
+  std::optional<kernels::Addend> addend;
+  if (on_the_fly_ && !part.changes.empty()) addend = part.changes.addend(x, rows, stride, dtype_, projected);
+  const kernels::Addend* more = addend ? &*addend : nullptr;
+  if (!part.packed.defined()) checkpoint::require_finite(part.weight, part.name);
+  if (residency_ == Residency::packed) {
+    if (!part.packed.defined()) part.packed = kernels::PackedMatrix::pack(part.weight, dtype_);
+    kernels::matmul(x.raw(), x.dtype(), rows, stride, part.packed, e, more);
+  } else {
+    const bool fused = !on_the_fly_ && !part.changes.empty();
+    const Tensor weight = fused ? changed(part.weight, part.changes) : part.weight;
+    kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weight, dtype_, e, more);
+  }
 }
 
 void Linear::into(const Tensor& x, Tensor& out, const Fusion& fusion) const {
@@ -78,16 +182,12 @@ void Linear::into(const Tensor& x, Tensor& out, const Fusion& fusion) const {
   e.out = out.raw();
   e.out_dtype = out.dtype();
   e.out_stride = out_stride;
-  if (residency_ == Residency::streamed) {
+  if (residency_ == Residency::streamed || on_the_fly_) {
     // Stacked weights are products of their own side by side.
-    kernels::Epilogue part = e;
     int64_t column = 0;
-    for (size_t i = 0; i < weights_.size(); ++i) {
-      checkpoint::require_finite(weights_[i], names_[i]);
-      part.out = static_cast<char*>(e.out) + static_cast<size_t>(column) * size_of(e.out_dtype);
-      if (e.bias) part.bias = e.bias + column;
-      kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weights_[i], dtype_, part);
-      column += weights_[i].dim(0);
+    for (const Part& part : parts_) {
+      multiply(part, x, rows, stride, from_column(e, column));
+      column += part.weight.dim(0);
     }
     return;
   }

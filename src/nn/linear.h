@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
 #include "checkpoint/weights.h"
 #include "kernels/matmul.h"
+#include "nn/lora.h"
 #include "tensor/tensor.h"
 
 namespace prax::nn {
@@ -34,7 +36,8 @@ struct Fusion {
   const Tensor* residual = nullptr;  //!< f32, of the output's shape
 };
 
-//! y = x W^T + b (torch.nn.Linear). Several weights of the same input width may be stacked into one product.
+//! y = x W^T + b (torch.nn.Linear). Several weights of the same input width may be stacked into one product. Weights
+//! that come with LoRA files are changed by them.
 class Linear {
 public:
   Linear() = default;
@@ -44,6 +47,13 @@ public:
   //! Stacked: the outputs stand side by side.
   Linear(const std::vector<checkpoint::Weights>& weights, int64_t in, const std::vector<int64_t>& outs, bool bias,
          DType dtype, Residency residency = Residency::packed);
+  //! A convolution whose stride is its kernel, for patches that lie in rows: "weight" [out, ...patch] and, if asked,
+  //! "bias" [out].
+  static Linear of_patches(const checkpoint::Weights& weights, const Shape& kernel, bool bias, DType dtype);
+  //! One stored product as two, its first and its second half of outputs (gated feed-forwards): "weight" [2 * out, in]
+  //! and, if asked, "bias" [2 * out].
+  static std::array<Linear, 2> halves(const checkpoint::Weights& weights, int64_t in, int64_t out, bool bias,
+                                      DType dtype);
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
@@ -54,19 +64,30 @@ public:
   //! The same into `out` [rows, out], dense or spread. `out` may be the residual.
   void into(const Tensor& x, Tensor& out, const Fusion& fusion = {}) const;
 
-  //! Drops the packed copy; the next use packs again.
-  void release() { packed_ = {}; }
+  //! Drops the packed copies; the next use packs again.
+  void release();
 
 private:
+  struct Part {
+    Tensor weight;  //!< [out, in], as stored
+    std::string name;
+    LowRank changes;
+    mutable kernels::PackedMatrix packed;  //!< where parts are products of their own
+  };
+
+  void add_part(const checkpoint::Weights& weights, const Shape& shape);
+  //! Takes the bias of all outputs, and the changes of it.
+  void set_bias(Tensor bias);
   void pack() const;
+  void multiply(const Part& part, const Tensor& x, int64_t rows, int64_t stride, const kernels::Epilogue& e) const;
 
   int64_t in_ = 0, out_ = 0;
   DType dtype_ = DType::f32;
   Residency residency_ = Residency::packed;
-  std::vector<Tensor> weights_;
-  std::vector<std::string> names_;
+  bool on_the_fly_ = false;  //!< there are low-rank changes, and they stay out of the weights
+  std::vector<Part> parts_;
   Tensor bias_;
-  mutable kernels::PackedMatrix packed_;
+  mutable kernels::PackedMatrix packed_;  //!< all parts
 };
 
 //! A small tensor as f32 in memory (norm weights, biases, tables), checked to be floating and finite.

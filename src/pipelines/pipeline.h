@@ -14,6 +14,7 @@
 #include "base/cancellation.h"
 #include "base/progress.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/lora.h"
 #include "media/frame_sink.h"
 #include "tensor/random.h"
 #include "tensor/tensor.h"
@@ -23,7 +24,7 @@ namespace prax::pipelines {
 //! One argument of the family's reference pipeline, by the reference's name.
 struct Argument {
   std::string name;              //!< "num_inference_steps"
-  std::string type;              //!< "int", "float", "string", "floats" (list), "file" (safetensors with one tensor)
+  std::string type;              //!< how its value is written in JSON: see arguments.h
   nlohmann::json default_value;  //!< null when there is none
   std::string help;
 };
@@ -36,6 +37,8 @@ struct Request {
   //! Seed of what the reference draws from torch's global generator; the seed when absent.
   std::optional<uint64_t> global_seed;
   nlohmann::json arguments = nlohmann::json::object();
+  //! Values of arguments of type "file" that are at hand already, by the argument's name. Not kept in a run's file.
+  std::map<std::string, Tensor> tensors = {};
 };
 
 //! A run between two denoising steps: with the request, all that is needed to go on. The result of going on is
@@ -48,6 +51,9 @@ struct Run {
   Tensor latents;  //!< f32, packed as the denoiser takes them [B, tokens, channels]
   Generator generator;
   Generator global_generator;
+  //! What else a pipeline knows between two steps, by names of its own: encoded conditions, masks, finished windows ...
+  std::map<std::string, Tensor> state;
+  std::map<std::string, Generator> generators;
 };
 
 //! What a run file keeps for the program that wrote it, beside the run: "output", "dtype" ...
@@ -79,6 +85,11 @@ struct Monitor {
 struct LoadOptions {
   DType dtype = DType::bf16;  //!< arithmetic of the matrix products: f32 or bf16
   std::string variant;        //!< of the weight files, "" for automatic
+  //! The reference's class to run the folder as, where the family has several; "" for the one that the folder names.
+  std::string reference_class = {};
+  std::filesystem::path upscaler = {};  //!< folder of a latent upsampler, for a second pass at twice the size
+  std::vector<checkpoint::LoraRequest> loras = {};
+  checkpoint::LoraMode lora_mode = checkpoint::LoraMode::automatic;
 };
 
 //! A model folder made ready to run. Weights are mapped, packed when first used, and let go by stage.
@@ -90,9 +101,9 @@ public:
   virtual std::string reference_class() const = 0;  //!< "LTXPipeline"
   virtual const std::vector<Argument>& arguments() const = 0;
 
-  //! Checks the request, completes its arguments, draws the initial latents. Error(usage) names the nearest legal
-  //! value (sizes, frame counts) or argument (a misspelt name).
-  virtual Run begin(const Request& request) = 0;
+  //! Checks the request, completes its arguments, encodes pictures and clips, draws the initial latents. Error(usage)
+  //! names the nearest legal value (sizes, frame counts) or argument (a misspelt name).
+  virtual Run begin(const Request& request, const Monitor& monitor = {}) = 0;
   //! Encodes the text and takes the steps that are left.
   virtual void denoise(Run& run, const Monitor& monitor) = 0;
   //! Decodes clip `index` of the batch into the sink as frames become ready; calls begin(), frame()..., finish().

@@ -4,8 +4,9 @@
 #include "checkpoint/safetensors.h"
 #include "pipelines/pipeline.h"
 
-// A run between two steps as a file: a safetensors file with one tensor, "latents", and three metadata entries:
-// "format" ("praxinoscope-run"), "version" (of the layout below) and "run" (JSON, all the rest).
+// A run between two steps as a file: a safetensors file with the tensor "latents", the pipeline's own ones as
+// "state.NAME", and three metadata entries: "format" ("praxinoscope-run"), "version" (of the layout below) and "run"
+// (JSON, all the rest).
 
 namespace prax::pipelines {
 namespace {
@@ -14,7 +15,8 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr const char* file_format = "praxinoscope-run";
-constexpr int file_version = 1;
+constexpr int file_version = 2;
+constexpr std::string_view state_prefix = "state.";
 
 [[noreturn]] void broken(const fs::path& file, const std::string& what) {
   throw Error(ErrorKind::input, file.string() + " is no run that can be gone on with: " + what,
@@ -27,6 +29,8 @@ json to_json(const Run& run, const std::string& model, const RunNotes& notes) {
                   {"seed", run.request.seed},
                   {"arguments", run.request.arguments}};
   if (run.request.global_seed) request["global_seed"] = *run.request.global_seed;
+  json generators = json::object();
+  for (const auto& [name, generator] : run.generators) generators[name] = generator.state();
   return {{"model", model},
           {"request", std::move(request)},
           {"video",
@@ -38,6 +42,7 @@ json to_json(const Run& run, const std::string& model, const RunNotes& notes) {
           {"steps", run.steps},
           {"generator", run.generator.state()},
           {"global_generator", run.global_generator.state()},
+          {"generators", std::move(generators)},
           {"notes", notes}};
 }
 
@@ -59,6 +64,8 @@ Run from_json(const json& values) {
   values.at("steps").get_to(run.steps);
   run.generator = Generator::from_state(values.at("generator").get<std::string>());
   run.global_generator = Generator::from_state(values.at("global_generator").get<std::string>());
+  for (const auto& [name, state] : values.at("generators").items())
+    run.generators.emplace(name, Generator::from_state(state.get<std::string>()));
   return run;
 }
 
@@ -71,9 +78,10 @@ void save_run(const fs::path& file, const Run& run, const std::string& model, co
   } catch (const json::exception&) {
     throw Error(ErrorKind::input, "the run cannot be saved: its prompt or one of its settings is not valid UTF-8");
   }
+  std::map<std::string, Tensor> tensors{{"latents", run.latents}};
+  for (const auto& [name, tensor] : run.state) tensors.emplace(std::string(state_prefix) + name, tensor);
   checkpoint::write_safetensors(
-      file, {{"latents", run.latents}},
-      {{"format", file_format}, {"version", std::to_string(file_version)}, {"run", std::move(text)}});
+      file, tensors, {{"format", file_format}, {"version", std::to_string(file_version)}, {"run", std::move(text)}});
 }
 
 Run load_run(const fs::path& file, std::string* model, RunNotes* notes) {
@@ -131,6 +139,8 @@ Run load_run(const fs::path& file, std::string* model, RunNotes* notes) {
   }
   // A copy, because the steps to come may write into it, and the file may be replaced meanwhile.
   run.latents = source->tensor("latents").clone();
+  for (const auto& [name, stored] : source->entries())
+    if (name.starts_with(state_prefix)) run.state.emplace(name.substr(state_prefix.size()), source->tensor(name).clone());
   if (model) *model = std::move(its_model);
   if (notes) *notes = std::move(its_notes);
   return run;

@@ -1,9 +1,7 @@
 #include "pipelines/ltx/ltx_pipeline.h"
 
-#include <map>
-
 #include "base/error.h"
-#include "support/golden.h"
+#include "pipelines/ltx_support.h"
 
 namespace prax {
 namespace {
@@ -12,51 +10,36 @@ using pipelines::LoadOptions;
 using pipelines::Monitor;
 using pipelines::Request;
 using PipelineRun = pipelines::Run;
+using test::folder_of;
 using test::Golden;
-
-class NoSink : public media::FrameSink {
-public:
-  void begin(const media::VideoFormat& f) override { format = f; }
-  void frame(std::span<const float> rgb) override { pixels.insert(pixels.end(), rgb.begin(), rgb.end()); }
-  void finish() override { finished = true; }
-  media::VideoFormat format;
-  std::vector<float> pixels;
-  bool finished = false;
-};
-
-Request request_of(const Golden& golden) {
-  return {golden.json["prompt"], golden.json["negative_prompt"], golden.json["seed"], golden.json["global_seed"],
-          golden.json["arguments"]};
-}
-
-std::filesystem::path folder_of(const Golden& golden) { return golden.path / golden.json["checkpoint"].get<std::string>(); }
+using test::NoSink;
+using test::request_of;
 
 class PipelineGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(PipelineGolden, EveryRecordedTensorIsTheReferences) {
   const Golden golden(GetParam());
-  const auto pipeline = pipelines::load(folder_of(golden), LoadOptions{DType::f32, ""});
-  std::map<std::string, Tensor> seen;
-  Monitor monitor;
-  monitor.probe = [&](const std::string& name, const Tensor& t) { seen[name] = t; };
-  PipelineRun run = pipeline->begin(request_of(golden));
-  pipeline->denoise(run, monitor);
-  NoSink sink;
-  pipeline->decode(run, 0, sink, monitor);
-  EXPECT_TRUE(sink.finished);
+  const auto pipeline = pipelines::load(folder_of(golden), test::exact(golden));
+  pipelines::Request request = request_of(golden);
+  for (const auto& argument : pipeline->arguments())
+    if (argument.type == "file" && golden.has(argument.name)) request.tensors[argument.name] = golden[argument.name];
+  const auto seen = test::run_of(*pipeline, request);
   for (const auto& [name, entry] : golden.tensors->entries()) {
+    if (request.tensors.contains(name)) continue;
     ASSERT_TRUE(seen.contains(name)) << name << " was never made";
-    EXPECT_EQ(seen[name].shape(), entry.shape) << name;
-    EXPECT_LT(test::relative_error(seen[name], golden[name]), 1e-3) << name;
+    EXPECT_EQ(seen.at(name).shape(), entry.shape) << name;
+    EXPECT_LT(test::relative_error(seen.at(name), golden[name]), 1e-3) << name;
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, PipelineGolden,
-                         testing::Values("ltx_090_t2v", "ltx_091_t2v", "ltx_091_t2v_rescale", "ltx_095_t2v", "nano_t2v"));
+                         testing::Values("ltx_090_t2v", "ltx_091_t2v", "ltx_091_t2v_rescale", "ltx_095_t2v",
+                                         "ltx_090_i2v", "ltx_095_condition", "ltx_095_v2v", "ltx_098_distilled_t2v",
+                                         "ltx_long_multi_prompt", "ltx_upsample", "ltx_lora", "nano_t2v"));
 
 class Small : public testing::Test {
 protected:
-  Small() : golden("ltx_090_t2v"), pipeline(pipelines::load(folder_of(golden), LoadOptions{DType::f32, ""})) {}
+  Small() : golden("ltx_090_t2v"), pipeline(pipelines::load(folder_of(golden), LoadOptions{DType::f32, "", {}})) {}
   void refuses(nlohmann::json arguments, const std::string& word) {
     Request request = request_of(golden);
     request.arguments.update(arguments);
@@ -125,7 +108,7 @@ TEST_F(Small, AResumedRunIsBitIdentical) {
       pipeline->denoise(run, monitor);
     }
     EXPECT_EQ(saved.step, stop);
-    pipeline = pipelines::load(folder_of(golden), LoadOptions{DType::f32, ""});
+    pipeline = pipelines::load(folder_of(golden), LoadOptions{DType::f32, "", {}});
     EXPECT_EQ(frames(saved), want);
   }
 }

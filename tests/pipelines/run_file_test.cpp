@@ -57,7 +57,7 @@ protected:
     return {};
   }
 
-  void write(const std::string& run, const std::string& version = "1", const Tensor& latents = Tensor::zeros({1, 2, 2}),
+  void write(const std::string& run, const std::string& version = "2", const Tensor& latents = Tensor::zeros({1, 2, 2}),
              const std::string& name = "latents") {
     checkpoint::write_safetensors(file_, {{name, latents}},
                                   {{"format", "praxinoscope-run"}, {"version", version}, {"run", run}});

@@ -30,7 +30,19 @@ T reversed(T values) {
   return values;
 }
 
+//! Upsampling blocks of the decoder: each doubles rows and columns, and makes 2 n - 1 frames of n.
+int64_t doublings(const VaeConfig& c) {
+  const auto scaling = reversed(c.decoder_spatio_temporal_scaling);
+  return std::count(scaling.begin(), scaling.begin() + std::ssize(c.decoder_block_out_channels), true);
+}
+
 }  // namespace
+
+int64_t VaeConfig::decoded_frames(int64_t latent_frames) const { return ((latent_frames - 1) << doublings(*this)) + 1; }
+
+int64_t VaeConfig::decoded_pixels(int64_t latent_pixels) const {
+  return (latent_pixels * patch_size) << doublings(*this);
+}
 
 VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   VaeConfig c{};
@@ -60,7 +72,8 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   c.temporal_compression_ratio = config.get<int64_t>("temporal_compression_ratio", c.patch_size_t << halvings);
 
   if (c.patch_size < 1 || c.patch_size_t != 1 || c.in_channels < 1 || c.out_channels < 1 || c.latent_channels < 1 ||
-      c.block_out_channels.empty() || c.decoder_block_out_channels.empty() || c.down_block_types.empty())
+      c.spatial_compression_ratio < 1 || c.temporal_compression_ratio < 1 || c.block_out_channels.empty() ||
+      c.decoder_block_out_channels.empty() || c.down_block_types.empty())
     throw Error(ErrorKind::checkpoint, config.origin() + ": a size is not one that the video autoencoder can have",
                 "published LTX-Video autoencoders have patch_size_t 1 and at least one block");
   const size_t up = c.decoder_block_out_channels.size();
@@ -208,6 +221,11 @@ public:
 
   Tensor encode(const Tensor& video) {
     const int64_t frames = video.dim(0), p = config_.patch_size;
+    if (video.dim(1) % p || video.dim(2) % p)
+      throw Error(ErrorKind::usage,
+                  "pictures of " + std::to_string(video.dim(2)) + "x" + std::to_string(video.dim(1)) +
+                      " do not fit the video encoder's patches",
+                  "use a multiple of 32 pixels");
     ClipContext context{video.dim(1) / p, video.dim(2) / p, {}, nullptr};
     chain_.begin(context);
     std::vector<nn::Frame> encoded;

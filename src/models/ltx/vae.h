@@ -24,6 +24,9 @@ struct VaeConfig {
   bool timestep_conditioning, encoder_causal, decoder_causal;
   float resnet_norm_eps, scaling_factor;
   int64_t spatial_compression_ratio, temporal_compression_ratio;
+  //! What the decoder really makes of latent frames, and of latent rows or columns.
+  int64_t decoded_frames(int64_t latent_frames) const;
+  int64_t decoded_pixels(int64_t latent_pixels) const;
   static VaeConfig from(const checkpoint::Config& config);
 };
 

@@ -190,6 +190,9 @@ void DownsampleStage::push(nn::Frame frame, const nn::Emit& emit) {
 
 void DownsampleStage::finish(const nn::Emit& emit) {
   conv_.finish([&](nn::Frame out) { after_conv(std::move(out), emit); });
+  if (!convolved_.empty())
+    throw Error(ErrorKind::usage, "the number of frames does not fit the video encoder",
+                "encode 1, 9, 17, ... frames: one more than a multiple of 8");
 }
 
 //! Channel ((c * st + a) * s + b) * s + d of the output is channel c of frame a at pixel (b, d) of each cell.

@@ -126,7 +126,8 @@ Tensor T5Encoder::position_bias(int64_t tokens) const {
   return bias;
 }
 
-void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, int64_t batch, int64_t tokens) const {
+void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, const Tensor& mask, int64_t batch,
+                       int64_t tokens) const {
   const int64_t inner = config_.num_heads * config_.d_kv;
   const DType dtype = state_dtype;
   nn::Norm norm;
@@ -152,6 +153,7 @@ void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, i
   a.out_head_stride = config_.d_kv;
   a.scale = 1.0f;  // T5 folds the scale into its initialisation
   a.score_bias = bias.data<float>();
+  a.key_bias = mask.defined() ? mask.data<float>() : nullptr;
   kernels::attention(a);
   nn::Fusion add;
   add.residual = &hidden;
@@ -180,12 +182,20 @@ void T5Encoder::feed_forward(const Layer& layer, Tensor& hidden) const {
 }
 
 Tensor T5Encoder::operator()(const std::vector<std::vector<int64_t>>& ids,
+                             const std::vector<std::vector<int64_t>>& masks,
                              const std::function<void(int64_t, int64_t)>& on_layer) const {
   const int64_t batch = static_cast<int64_t>(ids.size()), tokens = static_cast<int64_t>(ids.at(0).size());
   Tensor hidden = embed(ids);
   const Tensor bias = position_bias(tokens);
+  Tensor mask;
+  if (!masks.empty()) {
+    mask = Tensor::zeros({batch, tokens});
+    for (int64_t i = 0; i < batch * tokens; ++i)
+      if (masks.at(static_cast<size_t>(i / tokens)).at(static_cast<size_t>(i % tokens)) == 0)
+        mask.data<float>()[i] = -INFINITY;
+  }
   for (size_t i = 0; i < layers_.size(); ++i) {
-    attend(layers_[i], hidden, bias, batch, tokens);
+    attend(layers_[i], hidden, bias, mask, batch, tokens);
     feed_forward(layers_[i], hidden);
     if (on_layer) on_layer(static_cast<int64_t>(i) + 1, static_cast<int64_t>(layers_.size()));
   }

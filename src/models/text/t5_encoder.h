@@ -27,9 +27,14 @@ public:
   T5Encoder(const checkpoint::Config& config, const checkpoint::Weights& weights, DType dtype);
 
   const T5Config& config() const { return config_; }
-  //! Token ids [batch][tokens] (all of one length) -> last hidden state [batch, tokens, d_model] f32. No mask: the
-  //! video models run T5 over the padding too. `on_layer` is called after each layer (progress, cancellation).
+  //! Token ids [batch][tokens] (all of one length) -> last hidden state [batch, tokens, d_model] f32. `on_layer` is
+  //! called after each layer (progress, cancellation). Without masks the padding is read like any text, as most of the
+  //! video models do it; with masks (0/1 a token) no token sees what is masked.
   Tensor operator()(const std::vector<std::vector<int64_t>>& ids,
+                    const std::function<void(int64_t done, int64_t all)>& on_layer = {}) const {
+    return (*this)(ids, {}, on_layer);
+  }
+  Tensor operator()(const std::vector<std::vector<int64_t>>& ids, const std::vector<std::vector<int64_t>>& masks,
                     const std::function<void(int64_t done, int64_t all)>& on_layer = {}) const;
 
 private:
@@ -39,7 +44,9 @@ private:
   };
   Tensor embed(const std::vector<std::vector<int64_t>>& ids) const;
   Tensor position_bias(int64_t tokens) const;
-  void attend(const Layer& layer, Tensor& hidden, const Tensor& bias, int64_t batch, int64_t tokens) const;
+  //! `mask` [batch, tokens] is 0, or -infinity for keys that nobody sees; undefined where all are seen.
+  void attend(const Layer& layer, Tensor& hidden, const Tensor& bias, const Tensor& mask, int64_t batch,
+              int64_t tokens) const;
   void feed_forward(const Layer& layer, Tensor& hidden) const;
 
   T5Config config_;

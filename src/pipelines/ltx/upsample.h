@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+
+#include "models/ltx/latent_upsampler.h"
+#include "models/ltx/vae.h"
+#include "pipelines/ltx/latents.h"
+#include "pipelines/pipeline.h"
+
+namespace prax::pipelines::ltx {
+
+//! A clip or its latents at twice the size: diffusers pipelines/ltx/pipeline_ltx_latent_upsample.py
+//! (LTXLatentUpsamplePipeline), from a folder with `vae` and `latent_upsampler`. One step, without a prompt.
+class Upsample : public Pipeline {
+public:
+  Upsample(const checkpoint::Folder& folder, const LoadOptions& options);
+  ~Upsample() override;
+
+  std::string family() const override { return "ltx-video"; }
+  std::string reference_class() const override { return "LTXLatentUpsamplePipeline"; }
+  const std::vector<Argument>& arguments() const override { return arguments_; }
+
+  Run begin(const Request& request, const Monitor& monitor = {}) override;
+  void denoise(Run& run, const Monitor& monitor) override;
+  void decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) override;
+  Tensor preview(const Run& run) override;
+
+  //! Normalised latents [B, C, F, H, W] -> normalised latents of twice the size, as the pipeline's latent output.
+  Tensor upsample(const Tensor& latents, float adain_factor, double tone_map_compression_ratio);
+  //! Drops the packed weights.
+  void release();
+
+private:
+  LatentScale scale() const;
+  void require_own(const Run& run) const;
+
+  checkpoint::Folder folder_;
+  LoadOptions options_;
+  std::vector<Argument> arguments_;
+  std::unique_ptr<models::ltx::Vae> vae_;
+  std::unique_ptr<models::ltx::LatentUpsampler> upsampler_;
+};
+
+}  // namespace prax::pipelines::ltx
