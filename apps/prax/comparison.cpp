@@ -91,8 +91,8 @@ Check check(const std::string& name, const Tensor& got, const Tensor& want, Limi
   return c;
 }
 
-Check not_checked(const std::string& name, const Shape& shape, const std::string& why, bool not_here_yet) {
-  return {name, shape, {}, Verdict::not_checked, why, not_here_yet};
+Check not_checked(const std::string& name, const Shape& shape, const std::string& why) {
+  return {name, shape, {}, Verdict::not_checked, why};
 }
 
 }  // namespace prax::app

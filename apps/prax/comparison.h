@@ -12,7 +12,7 @@ namespace prax::app {
 enum class Verdict {
   pass,
   fail,
-  not_checked,  //!< recorded, but nothing here computes it: counts against the case (but see Check::not_here_yet)
+  not_checked,  //!< recorded, but nothing here computes it: counts against the case
   info          //!< shown for people, without a limit
 };
 
@@ -37,8 +37,6 @@ struct Check {
   Difference difference;
   Verdict verdict = Verdict::not_checked;
   std::string note;
-  //! Not checked because this version does not have that part yet: shown, but the case may still be good.
-  bool not_here_yet = false;
 };
 
 //! When a tensor passes.
@@ -50,6 +48,6 @@ enum class Limit {
   none       //!< only shown
 };
 Check check(const std::string& name, const Tensor& got, const Tensor& want, Limit limit);
-Check not_checked(const std::string& name, const Shape& shape, const std::string& why, bool not_here_yet = false);
+Check not_checked(const std::string& name, const Shape& shape, const std::string& why);
 
 }  // namespace prax::app

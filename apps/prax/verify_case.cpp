@@ -9,9 +9,11 @@
 #include "base/error.h"
 #include "checkpoint/folder.h"
 #include "pipelines/pipeline.h"
+#include "schedulers/cogvideox_schedule.h"
 #include "schedulers/flow_match_euler.h"
 #include "tensor/random.h"
 #include "text/t5_tokenizer.h"
+#include "verify_pyramid_flow.h"
 
 namespace prax::app {
 
@@ -54,17 +56,17 @@ public:
   void is_input(const std::string& name) {
     const auto it = open_.find(name);
     if (it == open_.end()) return;
-    report_({name, it->second, {}, Verdict::info, "an input", false});
+    report_({name, it->second, {}, Verdict::info, "an input"});
     open_.erase(it);
   }
 
-  void refuse(const std::string& prefix, const std::string& why, bool not_here_yet = false) {
+  void refuse(const std::string& prefix, const std::string& why) {
     for (auto it = open_.begin(); it != open_.end();) {
       if (!it->first.starts_with(prefix)) {
         ++it;
         continue;
       }
-      report_(not_checked(it->first, it->second, why, not_here_yet));
+      report_(not_checked(it->first, it->second, why));
       it = open_.erase(it);
     }
   }
@@ -213,7 +215,9 @@ void verify_pipeline(const ReferenceCase& reference, const VerifyOptions& option
   if (!pipelines::can_run(pipeline_class)) return refuse("this version cannot run a " + pipeline_class);
   if (const std::string why = obstacle(reference); !why.empty()) return refuse(why);
 
-  const auto folder = reference.folder / reference.description.value("checkpoint", std::string("checkpoint"));
+  const json& described = reference.description;
+  const auto folder =
+      reference.folder / (described.contains("checkpoint") ? reference.text("checkpoint") : std::string("checkpoint"));
   pipelines::LoadOptions load;
   load.dtype = options.dtype;
   load.reference_class = pipeline_class;
@@ -222,8 +226,8 @@ void verify_pipeline(const ReferenceCase& reference, const VerifyOptions& option
   const auto pipeline = pipelines::load(folder, load);
 
   pipelines::Request request;
-  request.prompt = reference.description.value("prompt", std::string());
-  if (reference.description.contains("negative_prompt") && !reference.description.at("negative_prompt").is_null())
+  if (described.contains("prompt")) request.prompt = reference.text("prompt");
+  if (described.contains("negative_prompt") && !described.at("negative_prompt").is_null())
     request.negative_prompt = reference.text("negative_prompt");
   request.seed = reference.value<uint64_t>("seed");
   if (reference.description.contains("global_seed")) request.global_seed = reference.value<uint64_t>("global_seed");
@@ -317,21 +321,45 @@ void verify_flow_match_euler(const ReferenceCase& reference, const std::string& 
   }
 }
 
+//! The tables of a CogVideoX scheduler: "cogvideox_ddim.snr3.trailing.4.timesteps", and for all spacings and step counts
+//! together "cogvideox_ddim.snr3.alphas_cumprod".
+void verify_cogvideox(const ReferenceCase& reference, const std::string& name, const json& settings,
+                      Recorder& recorder) {
+  const auto origin = (reference.folder / "case.json").string();
+  try {
+    // What all CogVideoX schedulers of the cases have in common; case.json says the rest.
+    json config{{"beta_start", 0.00085},      {"beta_end", 0.012},         {"beta_schedule", "scaled_linear"},
+                {"clip_sample", false},       {"set_alpha_to_one", true},  {"prediction_type", "v_prediction"},
+                {"rescale_betas_zero_snr", true}};
+    for (const char* key : {"snr_shift_scale", "timestep_spacing"}) config[key] = settings.at(key);
+    config["_class_name"] = name.starts_with("cogvideox_ddim.") ? "CogVideoXDDIMScheduler" : "CogVideoXDPMScheduler";
+    const auto scheduler = schedulers::make_cogvideox_scheduler(checkpoint::Config(config, origin));
+    scheduler->set_timesteps(settings.at("steps").get<int64_t>());
+    const auto& timesteps = scheduler->timesteps();
+    recorder.deliver(name + ".timesteps", Tensor::from<int64_t>({static_cast<int64_t>(timesteps.size())}, timesteps),
+                     Limit::exact);
+    const auto& alphas = scheduler->alphas_cumprod();
+    const std::vector<float> table(alphas.begin(), alphas.end());
+    const std::string group = name.substr(0, name.find('.', name.find('.') + 1));
+    recorder.deliver(group + ".alphas_cumprod", Tensor::from<float>({static_cast<int64_t>(table.size())}, table),
+                     Limit::relative);
+  } catch (const json::exception&) {
+    reference.broken(name);
+  }
+}
+
 void verify_schedulers(const ReferenceCase& reference, const VerifyOptions& options, const Report& report) {
   Recorder recorder(reference, options, report);
   const json& all = reference.description.at("schedulers");
   if (!all.is_object()) reference.broken("schedulers");
-  const std::string known = "flow_match_euler";
-  for (const auto& [name, settings] : all.items())
-    if (name.starts_with(known + ".") && recorder.wants_any(name + "."))
+  for (const auto& [name, settings] : all.items()) {
+    const std::string group = name.substr(0, name.find('.', name.find('.') + 1));
+    if (name.starts_with("flow_match_euler.") && recorder.wants_any(name + "."))
       verify_flow_match_euler(reference, name, settings, recorder);
-  for (const auto& [name, entry] : reference.tensors->entries()) {
-    if (!recorder.is_open(name)) continue;
-    const std::string family = name.substr(0, name.find_first_of("._"));
-    const bool ours = name.starts_with(known + ".");
-    recorder.refuse(name, ours ? "case.json does not say how it came about" : family + " schedulers are not here yet",
-                    !ours);
+    else if (name.starts_with("cogvideox_") && recorder.wants_any(group + "."))
+      verify_cogvideox(reference, name, settings, recorder);
   }
+  recorder.refuse("", "case.json does not say how it came about");
 }
 
 void verify_tokenizer(const ReferenceCase& reference, const VerifyOptions& options, const Report& report) {
@@ -365,6 +393,7 @@ void verify_tokenizer(const ReferenceCase& reference, const VerifyOptions& optio
 std::string kind_of(const ReferenceCase& reference) {
   const json& d = reference.description;
   if (d.contains("pipeline")) return reference.text("pipeline");
+  if (is_pyramid_flow_case(reference)) return "Pyramid Flow";
   if (d.contains("seeds")) return "random numbers";
   if (d.contains("schedulers")) return "schedulers";
   if (d.contains("texts")) return "tokenizer";
@@ -374,6 +403,7 @@ std::string kind_of(const ReferenceCase& reference) {
 void verify_case(const ReferenceCase& reference, const VerifyOptions& options, const Report& report) {
   const json& d = reference.description;
   if (d.contains("pipeline")) return verify_pipeline(reference, options, report);
+  if (is_pyramid_flow_case(reference)) return verify_pyramid_flow(reference, options, report);
   if (d.contains("seeds")) return verify_random_numbers(reference, options, report);
   if (d.contains("schedulers")) return verify_schedulers(reference, options, report);
   if (d.contains("texts")) return verify_tokenizer(reference, options, report);

@@ -49,8 +49,9 @@ public:
     if (!input_.next_frame(*frame_)) return false;
     const double unit = av_q2d(input_.stream().time_base);
     const double usual = fps_ > 0 ? 1 / fps_ : 0;
-    begins_ = frame_->best_effort_timestamp == AV_NOPTS_VALUE ? ends_
-                                                              : static_cast<double>(frame_->best_effort_timestamp) * unit;
+    begins_ = frame_->best_effort_timestamp == AV_NOPTS_VALUE
+                  ? ends_
+                  : static_cast<double>(frame_->best_effort_timestamp) * unit;
     ends_ = begins_ + (frame_->pkt_duration > 0 ? static_cast<double>(frame_->pkt_duration) * unit : usual);
     return true;
   }
@@ -192,7 +193,8 @@ std::vector<fs::path> folder_pictures(const fs::path& folder) {
     throw Error(ErrorKind::input,
                 folder.string() + " cannot be read as a video: it holds pictures of more than one series, like " +
                     first.path.filename().string() + " and " + other.path.filename().string(),
-                "Keep one series in a folder, or give a pattern like " + (folder / (first.before + "%d" + first.after)).string() + ".");
+                "Keep one series in a folder, or give a pattern like " +
+                    (folder / (first.before + "%d" + first.after)).string() + ".");
   }
   std::sort(found.begin(), found.end(), [](const Numbered& a, const Numbered& b) {
     return a.digits.size() != b.digits.size() ? a.digits.size() < b.digits.size() : a.digits < b.digits;
@@ -248,8 +250,10 @@ std::vector<fs::path> pattern_pictures(const Pattern& pattern, const fs::path& p
   int64_t number = fs::exists(pattern(0), ignored) ? 0 : 1;
   for (; fs::exists(pattern(number), ignored); ++number) paths.push_back(pattern(number));
   if (!paths.empty()) return paths;
-  throw Error(ErrorKind::io, path.string() + " names no pictures: there is neither " + pattern(0).string() + " nor " + pattern(1).string(),
-              "Number the pictures from 0 or 1.");
+  throw Error(
+      ErrorKind::io,
+      path.string() + " names no pictures: there is neither " + pattern(0).string() + " nor " + pattern(1).string(),
+      "Number the pictures from 0 or 1.");
 }
 
 //! The rate in the settings that were stored with a folder of pictures; 0 when there is none.
@@ -270,8 +274,7 @@ double stored_rate(const fs::path& folder) {
 std::unique_ptr<FrameSource> open_source(const fs::path& path) {
   constexpr size_t head_bytes = 16;
   std::error_code ignored;
-  if (fs::is_directory(path, ignored))
-    return std::make_unique<PictureSource>(folder_pictures(path), stored_rate(path));
+  if (fs::is_directory(path, ignored)) return std::make_unique<PictureSource>(folder_pictures(path), stored_rate(path));
   if (!fs::exists(path, ignored)) {
     if (const auto pattern = pattern_of(path.string()))
       return std::make_unique<PictureSource>(pattern_pictures(*pattern, path), stored_rate(path.parent_path()));

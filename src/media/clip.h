@@ -26,7 +26,8 @@ struct ClipOptions {
 };
 
 //! Reads a clip from
-//!  - a file of any kind that FFmpeg reads: MP4, MOV, WebM, MKV, AVI, GIF, APNG ..., turned upright as its metadata says
+//!  - a file of any kind that FFmpeg reads: MP4, MOV, WebM, MKV, AVI, GIF, APNG ..., turned upright as its metadata
+//!  says
 //!  - an animated WebP, with its blending and disposal
 //!  - a folder of numbered pictures (frame_00000.png ...): in the order of their numbers
 //!  - a pattern with one printf number, "video_%02d.png": counted up from 0 or 1 until one is missing

@@ -65,7 +65,7 @@ void refuse(MediaKind kind, const std::string& name, const std::string& why) {
 }
 
 void require_picture_size(MediaKind kind, const std::string& name, int64_t width, int64_t height) {
-  if (width < 1 || height < 1) refuse(kind, name, "its pictures have no size");
+  if (width < 1 || height < 1) refuse(kind, name, "no picture in it has a size; it is damaged or cut off");
   if (width <= longest_picture_side && height <= longest_picture_side) return;
   refuse(kind, name,
          "it is " + std::to_string(width) + "x" + std::to_string(height) + " large, but no side may be over " +
@@ -76,7 +76,6 @@ std::string words_of(int code) {
   if (code == AVERROR_INVALIDDATA || code == AVERROR(EINVAL) || code == AVERROR_EXTERNAL)
     return "it is damaged, or of a kind that is not known here";
   if (code == AVERROR_PATCHWELCOME) return "its kind of compression is not known here";
-  if (code == AVERROR(EPERM)) return "it is a list of other files, and those are not opened";
   if (code == AVERROR_EOF) return "it is cut off";
   char text[AV_ERROR_MAX_STRING_SIZE] = {};
   av_strerror(code, text, sizeof text);
@@ -161,13 +160,14 @@ void Input::open(std::string_view head) {
   AVFormatContext* container = allocated(avformat_alloc_context());
   container->pb = bytes_.get();
   container->flags |= AVFMT_FLAG_CUSTOM_IO;
-  container->io_open = [](AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
-    return AVERROR(EPERM);
-  };
+  container->io_open = [](AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) { return AVERROR(EPERM); };
+  // Containers inside of this one do not know the callback, but take over the list.
+  AVDictionary* options = nullptr;
+  av_dict_set(&options, "protocol_whitelist", "none", 0);
   // Without a name, so that the content alone says what it is.
-  if (const int result = avformat_open_input(&container, nullptr, nullptr, nullptr); result < 0) {
-    refuse(kind_, name_, looks_like_text(head) ? "it is a text" : words_of(result));
-  }
+  const int opened = avformat_open_input(&container, nullptr, nullptr, &options);
+  av_dict_free(&options);
+  if (opened < 0) refuse(kind_, name_, looks_like_text(head) ? "it is a text" : words_of(opened));
   container_.reset(container);
   if (const int result = avformat_find_stream_info(container, nullptr); result < 0)
     refuse(kind_, name_, words_of(result));
@@ -177,9 +177,7 @@ void Input::open(std::string_view head) {
 
 void Input::choose_stream() {
   int index = av_find_best_stream(container_.get(), AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-  const auto is_cover = [&](int i) {
-    return (container_->streams[i]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0;
-  };
+  const auto is_cover = [&](int i) { return (container_->streams[i]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0; };
   for (int i = 0; index >= 0 && is_cover(index) && i < static_cast<int>(container_->nb_streams); ++i) {
     if (container_->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO && !is_cover(i)) index = i;
   }
@@ -251,8 +249,8 @@ void Input::open_decoder() {
 }
 
 bool Input::next_frame(AVFrame& frame) {
-  constexpr int damage = FF_DECODE_ERROR_INVALID_BITSTREAM | FF_DECODE_ERROR_CONCEALMENT_ACTIVE |
-                         FF_DECODE_ERROR_DECODE_SLICES;
+  constexpr int damage =
+      FF_DECODE_ERROR_INVALID_BITSTREAM | FF_DECODE_ERROR_CONCEALMENT_ACTIVE | FF_DECODE_ERROR_DECODE_SLICES;
   if (!decoder_) open_decoder();
   av_frame_unref(&frame);
   for (;;) {

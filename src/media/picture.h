@@ -33,8 +33,8 @@ inline constexpr int longest_picture_side = 16384;
 //! Reads a picture of any kind that FFmpeg knows: PNG, JPEG, WebP, GIF, BMP, TIFF ... A moving one (GIF, WebP, a video)
 //! gives its first frame. What comes equals Pillow's Image.open(), ImageOps.exif_transpose() and convert("RGB") (the
 //! reference's load_image): PNG exactly, JPEG and WebP with libjpeg's and libwebp's way from Y'CbCr to RGB. Two things
-//! are as people see them instead: what is transparent shows white (Pillow drops the alpha channel), and grey in 16 bits
-//! keeps its high byte (Pillow cuts at 255). Of other pictures in 16 bits the high byte counts too, as in Pillow.
+//! are as people see them instead: what is transparent shows white (Pillow drops the alpha channel), and grey in 16
+//! bits keeps its high byte (Pillow cuts at 255). Of other pictures in 16 bits the high byte counts too, as in Pillow.
 //! Throws Error(io) when the file cannot be opened, Error(input) when it holds no picture, is cut off or damaged, or is
 //! larger than longest_picture_side.
 Picture read_picture(const std::filesystem::path& path);

@@ -24,8 +24,8 @@ struct VideoInfo {
 //! Reads the head of a video or picture file. Throws Error(io) when it cannot be opened, Error(input) when it is none.
 VideoInfo probe(const std::filesystem::path& path);
 
-//! Every frame as [T,H,W,3] f32 in 0..1, of anything that read_clip() reads. Y'CbCr is converted with the matrix and the
-//! range that the stream is tagged with; untagged streams are BT.709 from 720 lines on, else BT.601, as players do.
+//! Every frame as [T,H,W,3] f32 in 0..1, of anything that read_clip() reads. Y'CbCr is converted with the matrix and
+//! the range that the stream is tagged with; untagged streams are BT.709 from 720 lines on, else BT.601, as players do.
 //! Errors as read_clip().
 Tensor read_frames(const std::filesystem::path& path);
 

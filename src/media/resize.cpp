@@ -195,7 +195,8 @@ void require_size(int width, int height) {
 }
 
 void require_picture(const Picture& picture) {
-  const size_t bytes = static_cast<size_t>(std::max(picture.width, 0)) * static_cast<size_t>(std::max(picture.height, 0)) * 3;
+  const size_t bytes =
+      static_cast<size_t>(std::max(picture.width, 0)) * static_cast<size_t>(std::max(picture.height, 0)) * 3;
   if (bytes == 0 || picture.rgb.size() != bytes)
     throw Error(ErrorKind::internal, "a picture's size and its pixels do not agree");
 }
@@ -258,8 +259,8 @@ std::vector<LinearTap> linear_taps(int64_t size, int64_t new_size) {
   const float scale = static_cast<float>(size) / static_cast<float>(new_size);
   std::vector<LinearTap> taps(static_cast<size_t>(new_size));
   for (int64_t i = 0; i < new_size; ++i) {
-    const float at = size == new_size ? static_cast<float>(i)
-                                      : std::max(scale * (static_cast<float>(i) + 0.5f) - 0.5f, 0.0f);
+    const float at =
+        size == new_size ? static_cast<float>(i) : std::max(scale * (static_cast<float>(i) + 0.5f) - 0.5f, 0.0f);
     const int64_t first = std::min(static_cast<int64_t>(at), size - 1);
     const float second_weight = std::clamp(at - static_cast<float>(first), 0.0f, 1.0f);
     taps[static_cast<size_t>(i)] = {first, std::min(first + 1, size - 1), 1.0f - second_weight, second_weight};

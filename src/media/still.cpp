@@ -79,7 +79,8 @@ Orientation check_png(std::span<const uint8_t> png, const std::string& name) {
   if (!ended) refuse(MediaKind::picture, name, "the PNG is cut off or damaged");
   if (orientation == upright) {
     const Metadata texts = png_text(png);
-    if (const auto xmp = texts.find("XML:com.adobe.xmp"); xmp != texts.end()) orientation = xmp_orientation(xmp->second);
+    if (const auto xmp = texts.find("XML:com.adobe.xmp"); xmp != texts.end())
+      orientation = xmp_orientation(xmp->second);
   }
   return orientation;
 }
@@ -129,7 +130,8 @@ FramePtr decode_still(AVCodecID id, std::span<const uint8_t> file, const std::st
   decoder->max_pixels = int64_t{longest_picture_side} * longest_picture_side;
   decoder->get_buffer2 = &zeroed_buffer;
   const auto checked = [&](int result) {
-    if (result < 0) refuse(MediaKind::picture, name, result == AVERROR(EAGAIN) ? "there is no picture in it" : words_of(result));
+    if (result < 0)
+      refuse(MediaKind::picture, name, result == AVERROR(EAGAIN) ? "there is no picture in it" : words_of(result));
   };
   checked(avcodec_open2(decoder.get(), codec, nullptr));
   const PacketPtr packet(allocated(av_packet_alloc()));

@@ -25,8 +25,8 @@ void read_component(const AVFrame& frame, const AVPixFmtDescriptor& kind, int co
                     std::vector<uint16_t>& values, uint8_t* out) {
   const AVComponentDescriptor& place = kind.comp[component];
   const int depth = place.depth;
-  const bool whole_bytes = (depth == bits || depth == 2 * bits) && place.shift == 0 &&
-                           !(kind.flags & AV_PIX_FMT_FLAG_BITSTREAM);
+  const bool whole_bytes =
+      (depth == bits || depth == 2 * bits) && place.shift == 0 && !(kind.flags & AV_PIX_FMT_FLAG_BITSTREAM);
   if (whole_bytes) {
     const int high = depth == 2 * bits && !(kind.flags & AV_PIX_FMT_FLAG_BE) ? 1 : 0;
     const uint8_t* from =
@@ -55,8 +55,8 @@ ToRgb::ToRgb(const AVFrame& like, Colours colours, const std::string& name)
   if (!kind_) refuse(media, name, "its samples are of a kind that is not known here");
   const auto has = [this](uint64_t flags) { return (kind_->flags & flags) != 0; };
   has_alpha_ = colours != Colours::jpeg && has(AV_PIX_FMT_FLAG_ALPHA);
-  const bool simple = !has(AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_BAYER | AV_PIX_FMT_FLAG_HWACCEL) &&
-                      kind_->comp[0].depth <= 16;
+  const bool simple =
+      !has(AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_BAYER | AV_PIX_FMT_FLAG_HWACCEL) && kind_->comp[0].depth <= 16;
   const bool narrow_grey =
       colours == Colours::video && kind_->nb_components <= 2 && like.color_range == AVCOL_RANGE_MPEG;
   const bool byte_planes =
@@ -75,10 +75,10 @@ ToRgb::ToRgb(const AVFrame& like, Colours colours, const std::string& name)
     if (!sws_isSupportedInput(format_)) {
       refuse(media, name, "its samples (" + std::string(kind_->name) + ") cannot be converted to RGB");
     }
-    scaler_.reset(allocated(sws_getContext(
-        width_, height_, format_, width_, height_, AV_PIX_FMT_RGB24,
-        SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_BITEXACT, nullptr, nullptr,
-        nullptr)));
+    scaler_.reset(allocated(
+        sws_getContext(width_, height_, format_, width_, height_, AV_PIX_FMT_RGB24,
+                       SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_BITEXACT, nullptr,
+                       nullptr, nullptr)));
     int space = like.colorspace;
     if (space == AVCOL_SPC_UNSPECIFIED)
       space = height_ >= hd_lines && colours == Colours::video ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
@@ -205,7 +205,8 @@ Picture ToRgb::picture(const AVFrame& frame) const {
 std::vector<uint8_t> ToRgb::rgba(const AVFrame& frame) const {
   const size_t row = static_cast<size_t>(width_) * 4;
   std::vector<uint8_t> result(row * static_cast<size_t>(height_));
-  rows(frame, [&](int y, const uint8_t* rgba) { std::copy_n(rgba, row, result.data() + static_cast<size_t>(y) * row); });
+  rows(frame,
+       [&](int y, const uint8_t* rgba) { std::copy_n(rgba, row, result.data() + static_cast<size_t>(y) * row); });
   return result;
 }
 

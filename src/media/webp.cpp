@@ -163,7 +163,8 @@ bool WebpCanvas::next() {
   };
   if (drawn_ > 0 && file_.frames[drawn_ - 1].disposes) {
     const WebpFrame& before = file_.frames[drawn_ - 1];
-    for (int y = 0; y < before.height; ++y) std::fill_n(place(before, y), static_cast<size_t>(before.width) * 4, uint8_t{0});
+    for (int y = 0; y < before.height; ++y)
+      std::fill_n(place(before, y), static_cast<size_t>(before.width) * 4, uint8_t{0});
   }
   if (drawn_ == file_.frames.size()) return false;
   const WebpFrame& frame = file_.frames[drawn_++];

@@ -17,8 +17,8 @@ struct WebpFrame {
   int width = 0;
   int height = 0;
   int milliseconds = 0;
-  bool blends = false;    //!< over what is there, else it replaces it
-  bool disposes = false;  //!< its place is cleared after it was shown
+  bool blends = false;              //!< over what is there, else it replaces it
+  bool disposes = false;            //!< its place is cleared after it was shown
   std::span<const uint8_t> chunks;  //!< "ALPH" (or not) and "VP8 " or "VP8L"
 };
 

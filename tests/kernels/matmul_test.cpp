@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
@@ -100,6 +101,33 @@ TEST(Matmul, FusesWhatFollows) {
     e.out_stride = n;
     matmul(a.raw(), DType::f32, m, k, PackedMatrix::pack(w, dtype), e);
     expect_near(out, want, 3e-4);
+  });
+}
+
+TEST(Matmul, AddsASecondProductBeforeWhatFollows) {
+  const int64_t m = 300, k = 1100, r = 13, n = 130;
+  Generator g(5);
+  const Tensor a = g.randn({m, k}), w = g.randn({n, k}), a2 = g.randn({m, r}), w2 = g.randn({n, r});
+  everywhere([&](DType dtype) {
+    auto want = product(a, w, dtype);
+    const auto more = product(a2, w2, dtype);
+    for (size_t i = 0; i < want.size(); ++i) want[i] = gelu_tanh(want[i] + more[i]);
+    const PackedMatrix packed = PackedMatrix::pack(w, dtype), packed2 = PackedMatrix::pack(w2, dtype);
+    const Addend addend{a2.raw(), DType::f32, r, &packed2};
+    Tensor out = Tensor::full({m, n}, NAN);
+    Epilogue e;
+    e.activation = Activation::gelu_tanh;
+    e.out = out.raw();
+    e.out_stride = n;
+    matmul(a.raw(), DType::f32, m, k, packed, e, &addend);
+    expect_near(out, want, 3e-4);
+    Tensor streamed = Tensor::full({m, n}, NAN);
+    e.out = streamed.raw();
+    matmul_streamed(a.raw(), DType::f32, m, k, w, dtype, e, &addend);
+    EXPECT_TRUE(std::equal(out.span<float>().begin(), out.span<float>().end(), streamed.span<float>().begin()));
+    const PackedMatrix other = PackedMatrix::pack(w2, dtype == DType::f32 ? DType::bf16 : DType::f32);
+    const Addend unlike{a2.raw(), DType::f32, r, &other};
+    EXPECT_THROW(matmul(a.raw(), DType::f32, m, k, packed, e, &unlike), Error);
   });
 }
 

@@ -10,7 +10,9 @@ using ReaderTest = MediaTest;
 TEST_F(ReaderTest, MissingAndBrokenFiles) {
   expect_error(ErrorKind::io, "cannot be opened", [&] { probe(at("none.mp4")); });
   expect_error(ErrorKind::io, "cannot be opened", [&] { read_settings(at("none.mp4")); });
-  expect_error(ErrorKind::io, "cannot be opened", [&] { read_frames(folder_); });
+  expect_error(ErrorKind::io, "cannot be opened", [&] { read_frames(at("none.mp4")); });
+  expect_error(ErrorKind::io, "it is a folder", [&] { probe(folder_); });
+  expect_error(ErrorKind::input, "no numbered pictures", [&] { read_frames(folder_); });
   put_bytes(at("text.mp4"), "this is no video");
   expect_error(ErrorKind::input, "cannot be read", [&] { read_frames(at("text.mp4")); });
   put_bytes(at("empty.mp4"), "");
@@ -28,6 +30,20 @@ TEST_F(ReaderTest, CutVideosDoNotCrash) {
       EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
     }
   }
+}
+
+TEST_F(ReaderTest, AnimatedWebp) {
+  write_smooth(at("a.webp"), {64, 48, 6, 25}, {{{"seed", "1"}}});
+  const VideoInfo info = probe(at("a.webp"));
+  EXPECT_EQ(info.codec, "webp");
+  EXPECT_EQ(info.width, 64);
+  EXPECT_EQ(info.height, 48);
+  EXPECT_EQ(info.frames, 6);
+  EXPECT_NEAR(info.fps, 25, 1e-9);
+  EXPECT_NEAR(info.duration, 0.24, 1e-9);
+  const Tensor frames = read_frames(at("a.webp"));
+  ASSERT_EQ(frames.shape(), (Shape{6, 48, 64, 3}));
+  EXPECT_GT(worst_psnr(frames), 33);
 }
 
 TEST_F(ReaderTest, FilesWithoutSettings) {

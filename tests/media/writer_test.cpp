@@ -1,5 +1,9 @@
 #include "media/writer.h"
 
+#include <cmath>
+#include <limits>
+#include <span>
+
 #include "media/reader.h"
 #include "support.h"
 
@@ -59,6 +63,47 @@ TEST_F(WriterTest, OldFileStaysUntilTheEnd) {
     EXPECT_NE(bytes_of(at(name)), "old") << name;
     fs::remove(at(name));
   }
+}
+
+TEST_F(WriterTest, RatesAndSizesThatAreNone) {
+  for (const auto& name : names) {
+    for (const double fps : {0.0, -24.0, std::nan(""), std::numeric_limits<double>::infinity(), 1e9, 1e-9}) {
+      expect_error(ErrorKind::usage, "frames a second", [&] { open_writer(at(name))->begin({32, 32, 2, fps}); });
+    }
+    expect_error(ErrorKind::usage, "0x32", [&] { open_writer(at(name))->begin({0, 32, 2, 24}); });
+    expect_error(ErrorKind::usage, "0 frames", [&] { open_writer(at(name))->begin({32, 32, 0, 24}); });
+  }
+  EXPECT_EQ(entries(), 0u);
+}
+
+TEST_F(WriterTest, WhatComesIsWhatWasAnnounced) {
+  const auto picture = plain_frame(32, 32, 0, 0, 0);
+  for (const auto& name : names) {
+    {
+      const auto writer = open_writer(at(name));
+      writer->begin({32, 32, 3, 24});
+      writer->frame(picture);
+      expect_error(ErrorKind::internal, "has 30 values, not 3072",
+                   [&] { writer->frame(std::span(picture).first(30)); });
+      writer->frame(picture);
+      expect_error(ErrorKind::internal, "3 frames were announced, but only 2 came", [&] { writer->finish(); });
+      writer->frame(picture);
+      expect_error(ErrorKind::internal, "more came", [&] { writer->frame(picture); });
+    }
+    EXPECT_EQ(entries(), 0u) << name;
+  }
+}
+
+TEST_F(WriterTest, OneFrameKeepsItsSettings) {
+  const WriterOptions options = {{{"prompt", "a fish"}, {"seed", "3"}}};
+  for (const auto& name : names) {
+    if (name == "a.npy") continue;
+    write_smooth(at(name), {34, 18, 1, 24}, options);
+    EXPECT_EQ(read_settings(at(name)), options.metadata) << name;
+    const Tensor frames = read_frames(at(name));
+    EXPECT_EQ(frames.dim(0), 1) << name;
+  }
+  EXPECT_GT(worst_psnr(read_frames(at("a.webp"))), 33);
 }
 
 }  // namespace

@@ -148,8 +148,22 @@ TEST_F(RunFile, RefusesWhatIsNoRun) {
   EXPECT_NE(problem().find("folder"), std::string::npos);
 }
 
+TEST_F(RunFile, KeepsWhatThePipelineKnows) {
+  pipelines::Run run = example();
+  run.state["mask"] = Tensor::from<float>({3}, std::vector<float>{0, 0.5f, 1});
+  run.generators["window"] = Generator(5);
+  run.generators["window"].randn({20});
+  save_run(file_, run, "nano");
+  pipelines::Run again = pipelines::load_run(file_);
+  ASSERT_TRUE(again.state.contains("mask"));
+  EXPECT_EQ(again.state["mask"].shape(), Shape{3});
+  EXPECT_EQ(again.state["mask"].data<float>()[1], 0.5f);
+  ASSERT_TRUE(again.generators.contains("window"));
+  EXPECT_EQ(again.generators["window"].state(), run.generators["window"].state());
+}
+
 TEST_F(RunFile, RefusesAnotherVersion) {
-  write("{}", "2");
+  write("{}", "1");
   EXPECT_NE(problem().find("another version"), std::string::npos);
 }
 
@@ -175,11 +189,11 @@ TEST_F(RunFile, RefusesBrokenContents) {
   const std::string good = changed("/step", 3);
   write(good);
   EXPECT_EQ(problem(), "");
-  write(good, "1", Tensor::zeros({1, 2, 2}, DType::bf16));
+  write(good, "2", Tensor::zeros({1, 2, 2}, DType::bf16));
   EXPECT_NE(problem().find("not f32"), std::string::npos);
-  write(good, "1", Tensor::zeros({4}));
+  write(good, "2", Tensor::zeros({4}));
   EXPECT_NE(problem().find("shape"), std::string::npos);
-  write(good, "1", Tensor::zeros({1, 2, 2}), "something");
+  write(good, "2", Tensor::zeros({1, 2, 2}), "something");
   EXPECT_NE(problem().find("no latents"), std::string::npos);
 }
 

@@ -87,7 +87,8 @@ public:
     if (!intent_.conditions.empty()) place_conditions();
     if (intent_.loop) a["loop"] = true;
     if (!intent_.shots.empty()) join_shots();
-    for (const auto& [name, value] : documented_defaults(folder_, plan_.reference_class, !intent_.upscaler.empty()).items())
+    const json documented = documented_defaults(folder_, plan_.reference_class, !intent_.upscaler.empty());
+    for (const auto& [name, value] : documented.items())
       if (!a.contains(name) && !own_.contains(name) && !(name == "timesteps" && a.contains("num_inference_steps")))
         a[name] = value;
     return plan_;
@@ -214,7 +215,8 @@ private:
     if (own_.contains("num_frames") && !a.contains("temporal_tile_size")) {
       const int64_t tile = (own_.at("num_frames").get<int64_t>() - 1) / group + 1;
       a["temporal_tile_size"] = tile * group;
-      if (!a.contains("temporal_overlap")) a["temporal_overlap"] = std::min<int64_t>(3, (tile + 1) / 2) * group;
+      // Seams are faded over the overlap less one; with an overlap of two the reference repeats a frame.
+      if (!a.contains("temporal_overlap")) a["temporal_overlap"] = (tile >= 6 ? 3 : 1) * group;
     }
     constexpr int64_t usual_tile = 80, usual_overlap = 24;
     const int64_t tile = std::max<int64_t>(1, a.value("temporal_tile_size", usual_tile) / group);

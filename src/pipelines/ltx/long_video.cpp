@@ -206,6 +206,24 @@ std::vector<LongVideo::Span> LongVideo::windows(const json& a) const {
   return spans;
 }
 
+namespace {
+
+//! Frames that a window is faded over; one stands for none.
+int64_t faded_frames(int64_t overlap) { return std::max<int64_t>(overlap - 1, 1); }
+
+}  // namespace
+
+int64_t LongVideo::joined_frames(const json& a) const {
+  const int64_t overlap = a.at("temporal_overlap").get<int64_t>() / vae_->config().temporal_compression_ratio;
+  const int64_t faded = faded_frames(overlap) > 1 ? faded_frames(overlap) : 0;
+  int64_t frames = 0;
+  for (const Span& span : windows(a)) {
+    const int64_t length = span.end - span.begin;
+    frames = frames == 0 ? length : frames + length - 1 - faded;
+  }
+  return frames;
+}
+
 //! parse_prompt_segments, as a text for each window.
 std::vector<std::string> LongVideo::texts(const Run& run) const {
   const json& segments = run.request.arguments.at("prompt_segments");
@@ -268,6 +286,8 @@ void LongVideo::prepare(Run& run, const Monitor& monitor) {
       std::copy_n(first.data<float>() + c * plane, plane, latents.data<float>() + c * g.frames * plane);
     if (!negative.defined()) negative = first;
   }
+  const int64_t group = vae_->config().temporal_compression_ratio;
+  run.format.frames = (joined_frames(a) - 1) * group + 1;
   run.latents = pack(latents);
   run.state["base"] = latents;
   if (negative.defined()) run.state["negative"] = negative;
@@ -440,7 +460,7 @@ void LongVideo::fuse(Run& run, const Tensor& out, int64_t overlap) const {
   const float factor = run.request.arguments.at("adain_factor").get<float>();
   if (factor > 0) next = take_look(next, run.state.at("first"), factor);
   const Tensor whole = known->second;
-  const int64_t blended = std::min(std::max<int64_t>(overlap - 1, 1), whole.dim(2));
+  const int64_t blended = std::min(faded_frames(overlap), whole.dim(2));
   if (blended <= 1) {
     run.state["whole"] = Tensor::concat({whole, next}, 2);
     return;

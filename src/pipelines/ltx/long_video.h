@@ -39,6 +39,8 @@ private:
   class Schedule;
 
   std::vector<Span> windows(const nlohmann::json& arguments) const;
+  //! Latent frames of the whole: an overlap of two makes one more at each seam than the windows cover, as in the reference.
+  int64_t joined_frames(const nlohmann::json& arguments) const;
   std::vector<std::string> texts(const Run& run) const;
   Window window(const Run& run, size_t index, const Span& span) const;
   Tensor positions(const Window& window, double frame_rate) const;

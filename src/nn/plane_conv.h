@@ -1,0 +1,44 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "checkpoint/weights.h"
+#include "kernels/matmul.h"
+#include "nn/frame.h"
+
+namespace prax::nn {
+
+//! A convolution with a 3x3 kernel over one picture, or 3x3x3 over three pictures in a row. Its inputs are planes, so
+//! that nothing is copied for it; the weights are packed at first use. What comes before the first picture and behind
+//! the last is the caller's choice.
+class PlaneConv {
+public:
+  PlaneConv() = default;
+  //! Reads "weight" [out, in, 3, 3], or [out, in, 3, 3, 3] where `pictures` is 3, and "bias" [out].
+  PlaneConv(const checkpoint::Weights& weights, int64_t in, int64_t out, int64_t pictures, DType dtype);
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+
+  //! An input of that size. Only what lies between the pixels' channels and around the picture is zero.
+  Plane plane(int64_t height, int64_t width) const;
+
+  //! Pixel (y, x) of `out` is the sum over the kernel's taps (i, j) of pixel (stride y + first + i, stride x + first + j)
+  //! of the bordered planes, plus the bias, plus the pixel of `residual` if there is one (it may be `out` itself).
+  //! stride 1, first 0: as large as the input; stride 2, first 1: half of it, with zeros to the right and below alone.
+  void operator()(std::span<const Plane* const> planes, Frame& out, const Frame* residual = nullptr, int64_t stride = 1,
+                  int64_t first = 0) const;
+
+private:
+  void pack() const;
+
+  int64_t in_ = 0, out_ = 0, pictures_ = 1;
+  DType dtype_ = DType::f32;
+  Tensor weight_, bias_;
+  std::string name_;
+  mutable kernels::PackedMatrix packed_;
+  mutable int64_t chunks_ = 1, chunk_ = 0, pitch_ = 0;
+};
+
+}  // namespace prax::nn
