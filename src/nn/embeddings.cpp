@@ -20,7 +20,8 @@ Tensor timestep_embedding(std::span<const float> timesteps, int64_t channels, bo
   float* row = out.data<float>();
   for (float t : timesteps) {
     for (int64_t i = 0; i < half; ++i) {
-      const float exponent = -std::log(max_period) * static_cast<float>(i) / (static_cast<float>(half) - downscale_freq_shift);
+      const float exponent =
+          -std::log(max_period) * static_cast<float>(i) / (static_cast<float>(half) - downscale_freq_shift);
       const float angle = t * std::exp(exponent);
       row[cosines_first ? i : half + i] = std::cos(angle);
       row[cosines_first ? half + i : i] = std::sin(angle);

@@ -24,8 +24,8 @@ public:
   //! An input of that size. Only what lies between the pixels' channels and around the picture is zero.
   Plane plane(int64_t height, int64_t width) const;
 
-  //! Pixel (y, x) of `out` is the sum over the kernel's taps (i, j) of pixel (stride y + first + i, stride x + first + j)
-  //! of the bordered planes, plus the bias, plus the pixel of `residual` if there is one (it may be `out` itself).
+  //! Pixel (y, x) of `out` is the sum over the kernel's taps (i, j) of pixel (stride y + first + i, stride x + first +
+  //! j) of the bordered planes, plus the bias, plus the pixel of `residual` if there is one (it may be `out` itself).
   //! stride 1, first 0: as large as the input; stride 2, first 1: half of it, with zeros to the right and below alone.
   void operator()(std::span<const Plane* const> planes, Frame& out, const Frame* residual = nullptr, int64_t stride = 1,
                   int64_t first = 0) const;

@@ -30,8 +30,8 @@ std::vector<double> torch_linspace(double start, double stop, int64_t n) {
   std::vector<double> out(static_cast<size_t>(n), first);
   const Real step = n > 1 ? (last - first) / static_cast<Real>(n - 1) : 0;
   for (int64_t i = 0; i < n && n > 1; ++i)
-    out[static_cast<size_t>(i)] = i < n / 2 ? std::fma(step, static_cast<Real>(i), first)
-                                            : std::fma(-step, static_cast<Real>(n - 1 - i), last);
+    out[static_cast<size_t>(i)] =
+        i < n / 2 ? std::fma(step, static_cast<Real>(i), first) : std::fma(-step, static_cast<Real>(n - 1 - i), last);
   return out;
 }
 
@@ -146,8 +146,9 @@ CogVideoXOptions CogVideoXOptions::from_config(const checkpoint::Config& config,
     refuse(config, "num_train_timesteps is " + std::to_string(o.num_train_timesteps),
            "it must be between 1 and " + std::to_string(most_train_timesteps));
   if (!o.trained_betas.empty() && static_cast<int64_t>(o.trained_betas.size()) < o.num_train_timesteps)
-    refuse(config, "there are " + std::to_string(o.trained_betas.size()) + " trained_betas for " +
-                       std::to_string(o.num_train_timesteps) + " timesteps",
+    refuse(config,
+           "there are " + std::to_string(o.trained_betas.size()) + " trained_betas for " +
+               std::to_string(o.num_train_timesteps) + " timesteps",
            "there must be one for each");
   const auto levels = noise_levels(o);
   if (!std::all_of(levels.begin(), levels.end(), [](double a) { return a >= 0 && a <= 1; }))
@@ -202,8 +203,8 @@ double CogVideoXSchedule::level(int64_t timestep) const {
 
 CogVideoXSchedule::Levels CogVideoXSchedule::levels(int64_t index) const {
   if (steps_ == 0 || index < 0 || index >= static_cast<int64_t>(timesteps_.size()))
-    throw Error(ErrorKind::internal, "there is no step " + std::to_string(index) + " in a schedule of " +
-                                         std::to_string(steps_) + " steps");
+    throw Error(ErrorKind::internal,
+                "there is no step " + std::to_string(index) + " in a schedule of " + std::to_string(steps_) + " steps");
   const int64_t timestep = timesteps_[static_cast<size_t>(index)];
   const int64_t next = timestep - options_.num_train_timesteps / steps_;
   return {level(timestep), next >= 0 ? level(next) : final_alpha_cumprod_, next < 0};
@@ -217,11 +218,12 @@ void CogVideoXSchedule::require_step(const Tensor& model_output, const Tensor& s
 }
 
 void CogVideoXSchedule::no_finite_step(int64_t index) const {
-  throw Error(ErrorKind::checkpoint,
-              "the scheduler's settings give no finite step at timestep " +
-                  std::to_string(timesteps_[static_cast<size_t>(index)]),
-              "a model without a signal at its last timestep (rescale_betas_zero_snr) cannot predict \"epsilon\"; use the "
-              "scheduler_config.json that it was published with");
+  throw Error(
+      ErrorKind::checkpoint,
+      "the scheduler's settings give no finite step at timestep " +
+          std::to_string(timesteps_[static_cast<size_t>(index)]),
+      "a model without a signal at its last timestep (rescale_betas_zero_snr) cannot predict \"epsilon\"; use the "
+      "scheduler_config.json that it was published with");
 }
 
 Tensor CogVideoXSchedule::predicted(const Tensor& model_output, const Tensor& sample, double now) const {

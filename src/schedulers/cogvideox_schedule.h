@@ -59,9 +59,9 @@ public:
     Tensor sample;    //!< the latents after the step
     Tensor original;  //!< the clean latents as predicted: `before` of the next step
   };
-  //! Step `index` (0 is the first) from the latents `sample`. f32 tensors of one shape. `before` is what the step before
-  //! took for the clean latents, undefined in a run's first step. Error(internal) for shapes and steps that do not fit,
-  //! Error(checkpoint) where the config gives no finite step.
+  //! Step `index` (0 is the first) from the latents `sample`. f32 tensors of one shape. `before` is what the step
+  //! before took for the clean latents, undefined in a run's first step. Error(internal) for shapes and steps that do
+  //! not fit, Error(checkpoint) where the config gives no finite step.
   virtual Step step(const Tensor& model_output, const Tensor& before, int64_t index, const Tensor& sample,
                     Generator& generator) const = 0;
 

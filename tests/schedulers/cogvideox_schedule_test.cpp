@@ -29,7 +29,8 @@ TEST(CogVideoXSchedule, TablesAreThoseOfTheReferenceCases) {
     const Tensor alphas = golden->tensor(name.substr(0, name.find('.', name.find('.') + 1)) + ".alphas_cumprod");
     ASSERT_EQ(scheduler.alphas_cumprod().size(), static_cast<size_t>(alphas.numel()));
     for (size_t i = 0; i < scheduler.alphas_cumprod().size(); ++i)
-      EXPECT_FLOAT_EQ(static_cast<float>(scheduler.alphas_cumprod()[i]), alphas.span<float>()[i]) << name << " at " << i;
+      EXPECT_FLOAT_EQ(static_cast<float>(scheduler.alphas_cumprod()[i]), alphas.span<float>()[i])
+          << name << " at " << i;
   }
   EXPECT_EQ(cases, 36);
 }

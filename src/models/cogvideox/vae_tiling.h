@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+
+#include "models/cogvideox/vae_layers.h"
+
+namespace prax::models::cogvideox {
+
+//! A part of a picture.
+struct Area {
+  int64_t top, left, height, width;
+};
+
+//! Tiles along one side of a picture and of its coded form, with the reference's roundings (towards zero).
+struct TileAxis {
+  int64_t tile, coded;  //!< length of a tile of the input, and of the output
+  double overlap;       //!< share of a tile that lies over the one before
+
+  //! From tile to tile of the input.
+  int64_t step() const { return static_cast<int64_t>(static_cast<double>(tile) * (1 - overlap)); }
+  //! Over which tiles of the output fade into each other.
+  int64_t blend() const { return static_cast<int64_t>(static_cast<double>(coded) * overlap); }
+  //! What is kept of a tile of the output.
+  int64_t kept() const { return coded - blend(); }
+};
+
+//! Codes a picture or clip [height, width] in overlapping tiles (tiled_encode and tiled_decode of the reference):
+//! `code` gives all frames of one tile, the index-th of `count`, and they are faded into each other, the upper one
+//! first.
+//! -> all frames of the whole.
+Chunk code_tiles(int64_t height, int64_t width, const TileAxis& down, const TileAxis& across,
+                 const std::function<Chunk(const Area& area, int64_t index, int64_t count)>& code);
+
+}  // namespace prax::models::cogvideox

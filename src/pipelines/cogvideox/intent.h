@@ -1,0 +1,11 @@
+#pragma once
+
+#include "pipelines/intent.h"
+
+namespace prax::pipelines::cogvideox {
+
+//! See make_plan(): CogVideoX makes videos from text, changes clips, and (checkpoints for that) goes on from a picture.
+//! Error(usage) for what is more.
+Plan plan(const checkpoint::Folder& folder, const Intent& intent, const Request& request);
+
+}  // namespace prax::pipelines::cogvideox
