@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/error.h"
 #include "kernels/attention.h"
@@ -190,9 +191,14 @@ Tensor T5Encoder::operator()(const std::vector<std::vector<int64_t>>& ids,
   Tensor mask;
   if (!masks.empty()) {
     mask = Tensor::zeros({batch, tokens});
-    for (int64_t i = 0; i < batch * tokens; ++i)
-      if (masks.at(static_cast<size_t>(i / tokens)).at(static_cast<size_t>(i % tokens)) == 0)
-        mask.data<float>()[i] = -INFINITY;
+    for (int64_t b = 0; b < batch; ++b) {
+      const auto& row = masks.at(static_cast<size_t>(b));
+      // Where all is masked the reference's large finite number leaves all tokens alike.
+      const bool nothing = std::all_of(row.begin(), row.end(), [](int64_t m) { return m == 0; });
+      const float masked = nothing ? std::numeric_limits<float>::lowest() : -INFINITY;
+      for (int64_t t = 0; t < tokens; ++t)
+        if (row.at(static_cast<size_t>(t)) == 0) mask.data<float>()[b * tokens + t] = masked;
+    }
   }
   for (size_t i = 0; i < layers_.size(); ++i) {
     attend(layers_[i], hidden, bias, mask, batch, tokens);
