@@ -47,9 +47,9 @@ constexpr std::array publications{
     Publication{"CogVideoX", "zai-org/CogVideoX1.5-5B-I2V", "CogVideoXImageToVideoPipeline", "CogVideoX LICENSE",
                 "picture to video"},
     Publication{"Mochi 1", "genmo/mochi-1-preview", "MochiPipeline", "Apache-2.0", "text to video, 10B"},
-    Publication{"Pyramid Flow", "rain1011/pyramid-flow-miniflux", "PyramidFlow", see_there,
+    Publication{"Pyramid Flow", "rain1011/pyramid-flow-miniflux", "PyramidDiTForVideoGeneration", see_there,
                 "text and picture to video"},
-    Publication{"Pyramid Flow", "rain1011/pyramid-flow-sd3", "PyramidFlow", see_there, "text and picture to video"}};
+    Publication{"Pyramid Flow", "rain1011/pyramid-flow-sd3", "PyramidDiTForVideoGeneration", see_there, "text and picture to video"}};
 
 }  // namespace
 

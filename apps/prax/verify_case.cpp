@@ -203,6 +203,16 @@ void check_frames(const ReferenceCase& reference, const VerifyOptions& options, 
   report(c);
 }
 
+//! The encoder alone, of a pipeline that has no use for it: "encode.0.in.0" -> "encode.0.out".
+void verify_encoder(pipelines::Pipeline& pipeline, Recorder& recorder, DType dtype) {
+  const std::string in = "encode.0.in.0", out = "encode.0.out";
+  if (!recorder.is_open(in) || !recorder.is_open(out)) return;
+  const Tensor moments = pipeline.encode(recorder.recorded(in));
+  if (!moments.defined()) return;
+  recorder.is_input(in);
+  recorder.deliver(out, moments, dtype == DType::f32 ? Limit::relative : Limit::cosine);
+}
+
 void verify_pipeline(const ReferenceCase& reference, const VerifyOptions& options, const Report& report) {
   Recorder recorder(reference, options, report);
   const bool wants_frames = options.wants("frames") && reference.tensors->entries().contains(decoded_name);
@@ -254,6 +264,7 @@ void verify_pipeline(const ReferenceCase& reference, const VerifyOptions& option
   FrameCollector sink;
   pipeline->decode(run, 0, sink, monitor);
   check_frames(reference, options, recorder, sink.frames(), report);
+  verify_encoder(*pipeline, recorder, options.dtype);
   recorder.refuse("", "the run did not come by it");
 }
 

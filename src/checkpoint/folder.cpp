@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "checkpoint/json_text.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/torch_zip.h"
 
 namespace prax::checkpoint {
 
@@ -199,9 +200,34 @@ std::shared_ptr<TensorSource> open_index(const fs::path& folder, const std::stri
   return join_safetensors(std::move(files));
 }
 
+//! Pyramid Flow is published without a model_index.json; its autoencoder's folder is named as no other model's.
+constexpr const char* pyramid_flow_vae = "causal_video_vae";
+constexpr const char* pyramid_flow_class = "PyramidDiTForVideoGeneration";
+
+//! What such a folder holds: every folder with a configuration is a component.
+std::vector<Component> components_without_index(const fs::path& path) {
+  std::vector<Component> components;
+  for (const std::string& name : names_in(path)) {
+    if (is_file(path / name / "config.json")) {
+      const std::string class_name = Config::read(path / name / "config.json").class_name();
+      components.push_back({name, name.starts_with("text_encoder") ? "transformers" : "diffusers", class_name});
+    } else if (name.starts_with("tokenizer") && is_folder(path / name)) {
+      components.push_back({name, "transformers", ""});
+    }
+  }
+  return components;
+}
+
 }  // namespace
 
 Folder Folder::open(const fs::path& path) {
+  if (!is_file(path / "model_index.json") && is_file(path / pyramid_flow_vae / "config.json")) {
+    Folder folder;
+    folder.path_ = path;
+    folder.pipeline_class_ = pyramid_flow_class;
+    folder.components_ = components_without_index(path);
+    return folder;
+  }
   if (!is_folder(path) || !is_file(path / "model_index.json")) no_model_folder(path);
   const fs::path file = path / "model_index.json";
   const Config index = Config::read(file);
@@ -266,6 +292,9 @@ std::shared_ptr<TensorSource> Folder::weights(const std::string& component, cons
   auto variants = sort_variants(names, bases[0]);
   if (variants.empty()) variants = sort_variants(names, bases[1]);
   if (variants.empty()) {
+    // As transformers and diffusers name what torch.save wrote.
+    const std::string saved = transformers ? "pytorch_model.bin" : bases[0] + ".bin";
+    if (is_file(folder / saved)) return open_torch_zip(folder / saved);
     std::vector<std::string> others;
     std::copy_if(names.begin(), names.end(), std::back_inserter(others), is_weights_file);
     const bool pickled = std::any_of(others.begin(), others.end(), [](const std::string& name) {
@@ -274,7 +303,7 @@ std::shared_ptr<TensorSource> Folder::weights(const std::string& component, cons
     throw Error(ErrorKind::checkpoint,
                 named(folder) + " has no weights: " + bases[0] + ".safetensors is missing" +
                     (others.empty() ? "" : " (there is " + list_of(others) + ")"),
-                pickled ? "pickled weights are not read, they can run any code; download the .safetensors files"
+                pickled ? "of pickled weights only " + saved + " is read; download the .safetensors files"
                         : "the download is incomplete; download the folder " + component + " again");
   }
 

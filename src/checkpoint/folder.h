@@ -18,7 +18,8 @@ struct Component {
   std::string class_name;  //!< "AutoencoderKLLTXVideo"
 };
 
-//! A model folder in the diffusers layout: model_index.json and one folder a component.
+//! A model folder in the diffusers layout: model_index.json and one folder a component. Pyramid Flow's folders have no
+//! index; what is in them says what they are.
 class Folder {
 public:
   //! Throws Error(checkpoint) when the path is no such folder, saying what is missing.
@@ -36,7 +37,7 @@ public:
   //! The component's weights: `diffusion_pytorch_model.safetensors` or `model.safetensors`, sharded by
   //! `*.index.json`, also as a variant (`diffusion_pytorch_model.bf16.safetensors`,
   //! `model.fp16-00001-of-00002.safetensors`): the plain files where they exist, else the one variant that does,
-  //! or the asked one.
+  //! or the asked one. Where there are none, `diffusion_pytorch_model.bin` or `pytorch_model.bin` (see torch_zip.h).
   std::shared_ptr<TensorSource> weights(const std::string& component, const std::string& variant = {}) const;
 
 private:

@@ -109,6 +109,9 @@ public:
   //! Decodes clip `index` of the batch into the sink as frames become ready; calls begin(), frame()..., finish().
   //! Leaves the run as it was.
   virtual void decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) = 0;
+  //! What the family's autoencoder makes of one clip's pixels [1, 3, T, H, W] in -1..1: the moments of its latents
+  //! [1, 2 C, F, H', W']. Undefined where a pipeline encodes pictures in its runs anyway.
+  virtual Tensor encode(const Tensor& /*pixels*/) { return {}; }
   //! A small picture of the latents as they stand: [H, W, 3] f32 in 0..1, of the middle frame.
   virtual Tensor preview(const Run& run) = 0;
 };

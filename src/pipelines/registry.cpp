@@ -1,6 +1,10 @@
 #include <array>
 
 #include "base/error.h"
+#include "pipelines/cogvideox/image_to_video.h"
+#include "pipelines/cogvideox/intent.h"
+#include "pipelines/cogvideox/text_to_video.h"
+#include "pipelines/cogvideox/video_to_video.h"
 #include "pipelines/ltx/conditioned.h"
 #include "pipelines/ltx/image_to_video.h"
 #include "pipelines/ltx/intent.h"
@@ -8,7 +12,11 @@
 #include "pipelines/ltx/text_to_video.h"
 #include "pipelines/ltx/two_pass.h"
 #include "pipelines/ltx/upsample.h"
+#include "pipelines/mochi/intent.h"
+#include "pipelines/mochi/mochi_pipeline.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/pyramid_flow/intent.h"
+#include "pipelines/pyramid_flow/pyramid_flow_pipeline.h"
 
 namespace prax::pipelines {
 
@@ -38,7 +46,15 @@ constexpr std::array families{Family{"LTX-Video", "LTXPipeline", make<ltx::TextT
                               Family{"LTX-Video", "LTXImageToVideoPipeline", make<ltx::ImageToVideo>, ltx::plan},
                               Family{"LTX-Video", "LTXConditionPipeline", make_conditioned, ltx::plan},
                               Family{"LTX-Video", "LTXI2VLongMultiPromptPipeline", make<ltx::LongVideo>, ltx::plan},
-                              Family{"LTX-Video", "LTXLatentUpsamplePipeline", make<ltx::Upsample>, ltx::plan}};
+                              Family{"LTX-Video", "LTXLatentUpsamplePipeline", make<ltx::Upsample>, ltx::plan},
+                              Family{"CogVideoX", "CogVideoXPipeline", make<cogvideox::TextToVideo>, cogvideox::plan},
+                              Family{"CogVideoX", "CogVideoXImageToVideoPipeline", make<cogvideox::ImageToVideo>,
+                                     cogvideox::plan},
+                              Family{"CogVideoX", "CogVideoXVideoToVideoPipeline", make<cogvideox::VideoToVideo>,
+                                     cogvideox::plan},
+                              Family{"Mochi 1", "MochiPipeline", make<mochi::MochiPipeline>, mochi::plan},
+                              Family{"Pyramid Flow", "PyramidDiTForVideoGeneration",
+                                     make<pyramid_flow::PyramidFlowPipeline>, pyramid_flow::plan}};
 
 const Family* family_of(std::string_view reference_class) {
   for (const Family& f : families)

@@ -114,9 +114,34 @@ TEST_F(ModelFolder, PlainFilesOfEitherLibrary) {
 
 TEST_F(ModelFolder, NoWeights) {
   refuses("diffusion_pytorch_model.safetensors is missing", "transformer");
+  root_.write("text_encoder/model.pt", "x");
+  refuses("of pickled weights only pytorch_model.bin is read", "text_encoder");
+  refuses("'model.pt'", "text_encoder");
   root_.write("text_encoder/pytorch_model.bin", "x");
-  refuses("pickled weights are not read", "text_encoder");
-  refuses("'pytorch_model.bin'", "text_encoder");
+  refuses("no file of PyTorch's weights", "text_encoder");
+}
+
+TEST_F(ModelFolder, ReadsPyramidFlowWithoutAnIndex) {
+  std::filesystem::remove(root_ / "model_index.json");
+  root_.write("causal_video_vae/config.json", R"({"_class_name": "CausalVideoVAE"})");
+  root_.write("diffusion_transformer_384p/config.json", R"({"_class_name": "PyramidFluxTransformer"})");
+  root_.write("text_encoder/config.json", R"({"architectures": ["CLIPTextModel"]})");
+  root_.write("tokenizer/vocab.json", "{}");
+  root_.write("assets/picture.png", "");
+  const Folder folder = open();
+  EXPECT_EQ(folder.pipeline_class(), "PyramidDiTForVideoGeneration");
+  ASSERT_EQ(folder.components().size(), 4u);
+  EXPECT_EQ(folder.find("diffusion_transformer_384p")->class_name, "PyramidFluxTransformer");
+  EXPECT_EQ(folder.find("text_encoder")->library, "transformers");
+  EXPECT_EQ(folder.component_path("tokenizer"), root_ / "tokenizer");
+  put("causal_video_vae/diffusion_pytorch_model.safetensors", 5);
+  EXPECT_EQ(value_of("causal_video_vae"), 5);
+  // Without safetensors what torch.save wrote is read.
+  std::filesystem::remove(root_ / "causal_video_vae/diffusion_pytorch_model.safetensors");
+  std::filesystem::copy(std::filesystem::path(PRAX_TEST_DATA) /
+                            "cases/pyramid_flow/checkpoint_flux/causal_video_vae/diffusion_pytorch_model.bin",
+                        root_ / "causal_video_vae");
+  EXPECT_TRUE(open().weights("causal_video_vae")->contains("post_quant_conv.conv.bias"));
 }
 
 TEST_F(ModelFolder, Variants) {

@@ -1,0 +1,128 @@
+#include "models/pyramid_flow/transformer.h"
+
+#include <string>
+
+#include "base/error.h"
+#include "models/pyramid_flow/flux_transformer.h"
+#include "models/pyramid_flow/mmdit_transformer.h"
+#include "tensor/parallel.h"
+
+namespace prax::models::pyramid_flow {
+
+int64_t positive(const checkpoint::Config& config, const char* key, int64_t absent) {
+  const auto value = config.get<int64_t>(key, absent);
+  if (value < 1)
+    throw Error(ErrorKind::checkpoint, config.origin() + ": " + key + " is " + std::to_string(value),
+                "it must be at least 1; download the file again");
+  return value;
+}
+
+std::unique_ptr<Transformer> Transformer::make(const checkpoint::Config& config, const checkpoint::Weights& weights,
+                                               DType dtype) {
+  const std::string name = config.class_name();
+  if (name == "PyramidFluxTransformer") return std::make_unique<FluxTransformer>(config, weights, dtype);
+  if (name == "PyramidDiffusionMMDiT") return std::make_unique<MmditTransformer>(config, weights, dtype);
+  throw Error(ErrorKind::checkpoint,
+              config.origin() + " is of a \"" + name + "\", which is no transformer of Pyramid Flow",
+              "these are PyramidFluxTransformer and PyramidDiffusionMMDiT");
+}
+
+Transformer::Transformer(const TransformerSizes& sizes, const checkpoint::Weights& weights,
+                         const JointBlock::Names& names, bool last_joint_block_ends_text)
+    : sizes_(sizes) {
+  const int64_t dim = sizes.block.dim();
+  const DType dtype = sizes.block.dtype;
+  const auto time_text = weights["time_text_embed"];
+  time_embedder_ = nn::TimestepEmbedder(time_text["timestep_embedder"], dim, dtype);
+  pooled_1_ = nn::Linear(time_text["text_embedder"]["linear_1"], sizes.pooled_channels, dim, true, dtype);
+  pooled_2_ = nn::Linear(time_text["text_embedder"]["linear_2"], dim, dim, true, dtype);
+  context_embedder_ = nn::Linear(weights["context_embedder"], sizes.text_channels, dim, true, dtype);
+  for (int64_t i = 0; i < sizes.joint_blocks; ++i)
+    joint_blocks_.emplace_back(weights["transformer_blocks"][static_cast<int>(i)], sizes.block, names,
+                               last_joint_block_ends_text && i + 1 == sizes.joint_blocks);
+  for (int64_t i = 0; i < sizes.single_blocks; ++i)
+    single_blocks_.emplace_back(weights["single_transformer_blocks"][static_cast<int>(i)], sizes.block);
+  norm_out_ = Modulation(weights["norm_out"], dim, 2, dtype);
+  proj_out_ = nn::Linear(weights["proj_out"], dim, sizes.patch_size * sizes.patch_size * sizes.latent_channels, true,
+                         dtype);
+}
+
+void Transformer::release() {
+  for (nn::Linear* l : {&pooled_1_, &pooled_2_, &context_embedder_, &proj_out_}) l->release();
+  norm_out_.release();
+  for (JointBlock& block : joint_blocks_) block.release();
+  for (SingleBlock& block : single_blocks_) block.release();
+}
+
+Sequence Transformer::sequence_of(std::span<const Tensor> clips, int64_t text_tokens) const {
+  std::vector<ClipSize> sizes;
+  for (const Tensor& clip : clips) {
+    const int64_t p = sizes_.patch_size;
+    if (clip.rank() != 4 || clip.dim(0) != sizes_.latent_channels || clip.dim(1) < 1 || clip.dim(2) < p ||
+        clip.dim(3) < p || clip.dim(2) % p != 0 || clip.dim(3) % p != 0)
+      throw Error(ErrorKind::internal, "latents " + to_string(clip.shape()) + " do not fit a transformer of " +
+                                           std::to_string(sizes_.latent_channels) + " latent channels");
+    sizes.push_back({clip.dim(1), clip.dim(2) / p, clip.dim(3) / p});
+  }
+  if (sizes.empty()) throw Error(ErrorKind::internal, "a transformer was given no latents");
+  return Sequence(text_tokens, std::move(sizes));
+}
+
+//! silu(timestep embedding + projected pooled text), the input of all modulations.
+Tensor Transformer::silu_temb(float timestep, const Tensor& pooled) const {
+  nn::Fusion fusion;
+  fusion.activation = kernels::Activation::silu;
+  const Tensor inner = pooled_1_(pooled.view({1, sizes_.pooled_channels}), DType::f32, fusion);
+  const Tensor time = time_embedder_(std::span(&timestep, 1));
+  nn::Fusion add;
+  add.residual = &time;
+  Tensor temb = pooled_2_(inner, DType::f32, add);
+  kernels::kernels().activate(temb.raw(), DType::f32, temb.numel(), kernels::Activation::silu, temb.raw(), DType::f32);
+  return temb;
+}
+
+//! A token holds the rows of its patch, each pixel's channels together.
+Tensor Transformer::unpatchify(const Tensor& tokens, const ClipSize& clip) const {
+  const int64_t p = sizes_.patch_size, channels = sizes_.latent_channels;
+  const int64_t height = clip.height * p, width = clip.width * p;
+  Tensor out = Tensor::empty({channels, clip.frames, height, width});
+  const float* from = tokens.data<float>();
+  float* to = out.data<float>();
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t t = 0; t < clip.frames; ++t)
+      for (int64_t y = 0; y < height; ++y)
+        for (int64_t x = 0; x < width; ++x) {
+          const int64_t token = (t * clip.height + y / p) * clip.width + x / p;
+          *to++ = from[(token * p * p + y % p * p + x % p) * channels + c];
+        }
+  return out;
+}
+
+Tensor Transformer::operator()(std::span<const Tensor> clips, const Tensor& text, const Tensor& pooled, float timestep,
+                               const std::function<void()>& on_block) const {
+  const int64_t dim = sizes_.block.dim(), text_tokens = text.dim(0);
+  const Sequence sequence = sequence_of(clips, text_tokens);
+  const Rotary positions = rotary(sequence);
+  const Tensor temb = silu_temb(timestep, pooled);
+
+  Tensor x = Tensor::empty({sequence.tokens(), dim});
+  Tensor text_rows = x.slice(0, text_tokens);
+  context_embedder_.into(text, text_rows);
+  embed(clips, sequence, x.slice(text_tokens, sequence.tokens()));
+
+  for (const JointBlock& block : joint_blocks_) {
+    block(x, temb, sequence, positions);
+    if (on_block) on_block();
+  }
+  for (const SingleBlock& block : single_blocks_) {
+    block(x, temb, sequence, positions);
+    if (on_block) on_block();
+  }
+
+  const Tensor scale_shift = norm_out_(temb);
+  const Tensor noisy = modulated(x.slice(sequence.noisy_begin(), sequence.tokens()), scale_shift.data<float>() + dim,
+                                 scale_shift.data<float>(), kernels::activation_dtype(sizes_.block.dtype));
+  return unpatchify(proj_out_(noisy, DType::f32), sequence.noisy());
+}
+
+}  // namespace prax::models::pyramid_flow

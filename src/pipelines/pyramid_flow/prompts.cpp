@@ -1,0 +1,113 @@
+#include "pipelines/pyramid_flow/prompts.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace prax::pipelines::pyramid_flow {
+
+namespace {
+
+constexpr int64_t t5_length = 128;
+//! Buffers that releases of these encoders may carry.
+const std::vector<std::string> ignored_clip_tensors{"text_model.embeddings.position_ids", "text_projection.weight"};
+const std::vector<std::string> ignored_t5_tensors{"encoder.embed_tokens.weight"};
+
+std::string numbered(const char* name, size_t index) {
+  return index == 0 ? std::string(name) : std::string(name) + "_" + std::to_string(index + 1);
+}
+
+}  // namespace
+
+int64_t Prompt::tokens() const { return std::count(mask.begin(), mask.end(), 1); }
+
+TextEncoders::TextEncoders(const checkpoint::Folder& folder, const LoadOptions& options, Design design)
+    : design_(design) {
+  const size_t clips = design == Design::flux ? 1 : 2;
+  const bool projected = design == Design::mmdit;
+  for (size_t i = 0; i < clips; ++i) {
+    const std::string name = numbered("text_encoder", i);
+    const auto weights = folder.weights(name, options.variant);
+    clips_.push_back({text::ClipTokenizer::load(folder.component_path(numbered("tokenizer", i))),
+                      std::make_unique<models::ClipEncoder>(folder.config(name), checkpoint::Weights(weights),
+                                                            options.dtype, projected)});
+    checkpoint::require_all_used(*weights, ignored_clip_tensors);
+  }
+  const std::string name = numbered("text_encoder", clips);
+  t5_tokenizer_ = std::make_unique<text::T5Tokenizer>(
+      text::T5Tokenizer::load(folder.component_path(numbered("tokenizer", clips))));
+  const auto weights = folder.weights(name, options.variant);
+  t5_ = std::make_unique<models::T5Encoder>(folder.config(name), checkpoint::Weights(weights), options.dtype);
+  checkpoint::require_all_used(*weights, ignored_t5_tensors);
+}
+
+int64_t TextEncoders::pooled_channels() const {
+  int64_t channels = 0;
+  for (const Clip& clip : clips_)
+    channels += design_ == Design::flux ? clip.encoder->config().hidden_size : clip.encoder->config().projection_dim;
+  return channels;
+}
+
+std::vector<Prompt> TextEncoders::encode(const std::vector<std::string>& texts, const std::vector<std::string>& names,
+                                         const Monitor& monitor) const {
+  int64_t layers = t5_->config().num_layers, done_before = 0;
+  for (const Clip& clip : clips_) layers += clip.encoder->config().num_hidden_layers;
+  const auto on_layer = [&](int64_t done, int64_t) {
+    monitor.check();
+    monitor.report("text", done_before + done, layers);
+  };
+  std::vector<Prompt> prompts(texts.size());
+  std::vector<std::vector<Tensor>> pooled(texts.size());
+  // The second encoder's texts are cut at the first tokenizer's length, too.
+  const int64_t clip_length =
+      std::min(clips_[0].tokenizer.model_max_length(), clips_[0].encoder->config().max_position_embeddings);
+  const auto probe = [&](size_t text, const char* part, const Tensor& states) {
+    const auto row = static_cast<int64_t>(text);
+    if (monitor.probe && states.defined()) monitor.probe(names[text] + part, states.slice(row, row + 1));
+  };
+  const auto probe_ids = [&](size_t text, const char* part, const std::vector<int64_t>& ids) {
+    if (monitor.probe) monitor.probe(names[text] + part, Tensor::from<int64_t>({1, static_cast<int64_t>(ids.size())}, ids));
+  };
+  for (size_t c = 0; c < clips_.size(); ++c) {
+    const Clip& clip = clips_[c];
+    std::vector<std::vector<int64_t>> ids;
+    for (const std::string& text : texts) ids.push_back(clip.tokenizer.encode(text, clip_length).ids);
+    const auto out = (*clip.encoder)(ids, on_layer);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      probe_ids(i, c == 0 ? ".clip_l.ids" : ".clip_g.ids", ids[i]);
+      probe(i, c == 0 ? ".clip_l.last_hidden_state" : ".clip_g.last_hidden_state", out.hidden);
+      if (design_ == Design::flux) probe(i, ".clip_l.pooler_output", out.pooled);
+      probe(i, c == 0 ? ".clip_l.text_embeds" : ".clip_g.text_embeds", out.text_embeds);
+    }
+    const Tensor& states = design_ == Design::flux ? out.pooled : out.text_embeds;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const auto row = static_cast<int64_t>(i);
+      pooled[i].push_back(states.slice(row, row + 1).view({states.dim(1)}));
+    }
+    done_before += clip.encoder->config().num_hidden_layers;
+  }
+
+  std::vector<std::vector<int64_t>> ids, masks;
+  for (const std::string& text : texts) {
+    const auto encoding = t5_tokenizer_->encode(text, t5_length);
+    if (encoding.truncated > 0)
+      log_warning("a prompt is too long: its last " + std::to_string(encoding.truncated) + " tokens are cut (the model "
+                  "reads " + std::to_string(t5_length) + ")");
+    ids.push_back(encoding.ids);
+    masks.push_back(encoding.mask);
+  }
+  const Tensor states = (*t5_)(ids, masks, on_layer);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    prompts[i] = {states.slice(row, row + 1).view({t5_length, states.dim(2)}), masks[i], Tensor::concat(pooled[i], 0)};
+    if (!monitor.probe) continue;
+    probe_ids(i, ".t5.ids", ids[i]);
+    probe(i, ".embeds", states);
+    monitor.probe(names[i] + ".mask", Tensor::from<int64_t>({1, t5_length}, masks[i]));
+    monitor.probe(names[i] + ".pooled", prompts[i].pooled.view({1, prompts[i].pooled.dim(0)}));
+  }
+  return prompts;
+}
+
+}  // namespace prax::pipelines::pyramid_flow
