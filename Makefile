@@ -49,9 +49,9 @@ fmt: dev-packages ## format every C++ file
 lint: packages dev-packages ## check formatting, scripts and clang-tidy's rules
 	@$(STEP) "checking the formatting" build/logs/format.log scripts/format.sh --check
 	@$(STEP) "checking the scripts" build/logs/shellcheck.log shellcheck -x scripts/*.sh tests/house/*.sh .ci/run
-	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=ON
+	@$(STEP) "configuring" build/logs/configure-lint.log cmake --preset lint -DPRAX_TESTS=ON
 	@$(STEP) "checking with clang-tidy on $(CORES) (many minutes)" build/logs/clang-tidy.log \
-	  run-clang-tidy -quiet -p build/release -j $(JOBS) "$(CURDIR)/(src|apps)/"
+	  run-clang-tidy -quiet -p build/lint -j $(JOBS) "$(CURDIR)/(src|apps)/"
 
 install: build ## install prax, its model and its documents under PREFIX (default /usr/local)
 	@$(STEP) "installing to $(DESTDIR)$(PREFIX)" build/logs/install.log cmake --install build/release --prefix "$(PREFIX)"

@@ -1,6 +1,6 @@
 # Headers that are compiled once. A build from scratch spent most of its time on reading the standard library, JSON,
 # GoogleTest and CLI11 again for every source; each set below is read once and mapped into memory by the sources that
-# share its flags. A source includes what it uses all the same: it must compile without them.
+# share its flags. A source includes what it uses all the same: it must compile without them (the lint preset does).
 #
 # ccache stores nothing that saw a precompiled header unless it is told to be sloppy, so builds with it go without.
 if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache" AND NOT DEFINED CMAKE_DISABLE_PRECOMPILE_HEADERS)

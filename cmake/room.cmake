@@ -1,3 +1,4 @@
+# The headers that rooms read most. A room with other compiler flags, or small sources, is PLAIN and goes without.
 prax_precompiled(rooms LINKS nlohmann_json::nlohmann_json HEADERS ${prax_standard_headers} <nlohmann/json.hpp>)
 
 # A room of the house: one static library from every source in the folder, and links that say which rooms it sees.
