@@ -35,3 +35,11 @@ class Muon:
             x = (x.transpose(1, 2) if tr else x).float()
             torch._foreach_mul_(ps, 1 - lr * self.wd)
             torch._foreach_add_(ps, [v.reshape(p.shape) for v, p in zip(x.unbind(0), ps)], alpha=-sc)
+
+    def state_dict(self):
+        return [bs for _, bs in self.g]
+
+    def load_state_dict(self, state):
+        for (_, bs), saved in zip(self.g, state, strict=True):
+            for b, v in zip(bs, saved, strict=True):
+                b.copy_(v)

@@ -1,4 +1,4 @@
-"""the VAE's config"""
+"""the configs of the autoencoder: CFG is the present one, 32x32x8; NEXT the one that is to replace it, 16x16x4"""
 
 from diffusers import AutoencoderKLLTXVideo
 
@@ -25,6 +25,26 @@ CFG = dict(
     spatial_compression_ratio=32,
     temporal_compression_ratio=8,
 )
+
+NEXT = {
+    **CFG,
+    **dict(
+        latent_channels=64,
+        block_out_channels=(64, 128, 256),  # 16 values a 4x4 patch, then 32 a block of 8x8x2
+        down_block_types=("LTXVideo095DownBlock3D",) * 2,
+        downsample_type=("spatiotemporal",) * 2,
+        spatio_temporal_scaling=(True, True),
+        layers_per_block=(1, 1, 0),
+        decoder_block_out_channels=(64, 128),
+        decoder_layers_per_block=(2, 2, 0),
+        decoder_spatio_temporal_scaling=(True, True),
+        decoder_inject_noise=(False,) * 3,
+        upsample_residual=(True, True),
+        upsample_factor=(1, 2),
+        spatial_compression_ratio=16,
+        temporal_compression_ratio=4,
+    ),
+}
 
 
 def make(**kw):
