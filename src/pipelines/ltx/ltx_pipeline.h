@@ -37,6 +37,8 @@ public:
   int64_t steps_of(const Request& request) const;
   //! A run's latents [B, C, F, H, W], normalised.
   Tensor latents_of(const Run& run) const { return video_latents(run, run.latents); }
+  //! What stands between the denoiser's latents and the autoencoder's.
+  LatentScale latent_scale() const;
   Grid latent_grid(const nlohmann::json& arguments) const;
 
 protected:
@@ -93,8 +95,6 @@ protected:
   //! _pack_latents: [B, C, F, H, W] -> [B, tokens, C], and back.
   Tensor pack(const Tensor& latents) const;
   Tensor unpack(const Tensor& tokens, const Grid& grid) const;
-  //! What stands between the denoiser's latents and the autoencoder's.
-  LatentScale latent_scale() const;
   Tensor denormalize(const Tensor& latents) const { return denormalize_latents(latents, latent_scale()); }
   //! As most pipelines of the reference do it: without the scaling factor.
   Tensor normalize(const Tensor& latents) const;

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "media/resize.h"
 #include "pipelines/arguments.h"
+#include "pipelines/ltx/upsample.h"
+#include "tensor/memory.h"
 
 namespace prax::pipelines::ltx {
 
@@ -52,20 +54,12 @@ LoadOptions of_model(LoadOptions options) {
   return options;
 }
 
-LoadOptions of_upsampler(LoadOptions options) {
-  options = of_model(std::move(options));
-  options.variant.clear();
-  options.loras.clear();
-  return options;
-}
-
 }  // namespace
 
 TwoPass::TwoPass(const checkpoint::Folder& folder, const LoadOptions& options)
-    : main_(folder, of_model(options)),
-      upsampler_(checkpoint::Folder::open(options.upscaler), of_upsampler(options)),
-      arguments_(main_.arguments()) {
+    : main_(folder, of_model(options)), arguments_(main_.arguments()) {
   arguments_.insert(arguments_.end(), recipe.begin(), recipe.end());
+  upsampler_ = open_upsampler(checkpoint::Folder::open(options.upscaler), {}, options.dtype, main_.vae().config());
 }
 
 Request TwoPass::draft(const Request& whole) const {
@@ -168,9 +162,13 @@ void TwoPass::denoise(Run& run, const Monitor& monitor) {
     monitor.report("upsample", 0, 1);
     monitor.check();
     Request second = refinement(run.request);
-    second.tensors["latents"] = upsampler_.upsample(main_.latents_of(drafted), a.at("adain_factor").get<float>(),
-                                                    a.at("tone_map_compression_ratio").get<double>());
-    upsampler_.release();
+    const LatentScale scale = main_.latent_scale();
+    second.tensors["latents"] = normalize_latents(
+        upsample_latents(*upsampler_, main_.latents_of(drafted), scale, a.at("adain_factor").get<float>(),
+                         a.at("tone_map_compression_ratio").get<double>()),
+        scale);
+    if (monitor.probe) monitor.probe("upsampled", second.tensors["latents"]);
+    release_cached_memory();
     monitor.report("upsample", 1, 1);
     take(main_.begin(second, monitor), before);
   } else {

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "models/ltx/latent_upsampler.h"
 #include "pipelines/ltx/conditioned.h"
-#include "pipelines/ltx/upsample.h"
 
 namespace prax::pipelines::ltx {
 
@@ -10,7 +10,7 @@ namespace prax::pipelines::ltx {
 //! size that was asked for. Arguments are those of LTXConditionPipeline and of the recipe.
 class TwoPass : public Pipeline {
 public:
-  //! `options.upscaler` is the upsampler's folder.
+  //! `options.upscaler` is the upsampler's folder; of it, the network alone is read: the latents are the model's.
   TwoPass(const checkpoint::Folder& folder, const LoadOptions& options);
 
   std::string family() const override { return main_.family(); }
@@ -32,7 +32,7 @@ private:
   static void put_back(const Run& pass, int64_t steps_before, Run& run);
 
   Conditioned main_;
-  Upsample upsampler_;
+  std::unique_ptr<models::ltx::LatentUpsampler> upsampler_;
   std::vector<Argument> arguments_;
 };
 

@@ -31,22 +31,29 @@ std::vector<Argument> upsample_arguments() {
 
 }  // namespace
 
+std::unique_ptr<models::ltx::LatentUpsampler> open_upsampler(const checkpoint::Folder& folder,
+                                                             const std::string& variant, DType dtype,
+                                                             const models::ltx::VaeConfig& vae) {
+  const auto weights = folder.weights("latent_upsampler", variant);
+  auto upsampler = std::make_unique<models::ltx::LatentUpsampler>(folder.config("latent_upsampler"),
+                                                                  checkpoint::Weights(weights), dtype);
+  checkpoint::require_all_used(*weights);
+  if (upsampler->config().in_channels != vae.latent_channels)
+    throw Error(ErrorKind::checkpoint,
+                folder.path().string() + ": the upsampler works on " +
+                    std::to_string(upsampler->config().in_channels) + " channels, the autoencoder has " +
+                    std::to_string(vae.latent_channels),
+                "the components are not from the same checkpoint");
+  return upsampler;
+}
+
 Upsample::Upsample(const checkpoint::Folder& folder, const LoadOptions& options)
     : folder_(folder), options_(options), arguments_(upsample_arguments()) {
   apply_folder_defaults(folder_, arguments_);
   const auto vae = folder_.weights("vae", options_.variant);
   vae_ = std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), options_.dtype);
   checkpoint::require_all_used(*vae);
-  const auto upsampler = folder_.weights("latent_upsampler", options_.variant);
-  upsampler_ = std::make_unique<models::ltx::LatentUpsampler>(folder_.config("latent_upsampler"),
-                                                              checkpoint::Weights(upsampler), options_.dtype);
-  checkpoint::require_all_used(*upsampler);
-  if (upsampler_->config().in_channels != vae_->config().latent_channels)
-    throw Error(ErrorKind::checkpoint,
-                folder_.path().string() + ": the upsampler works on " +
-                    std::to_string(upsampler_->config().in_channels) + " channels, the autoencoder has " +
-                    std::to_string(vae_->config().latent_channels),
-                "the components are not from the same checkpoint");
+  upsampler_ = open_upsampler(folder_, options_.variant, options_.dtype, vae_->config());
 }
 
 Upsample::~Upsample() = default;
@@ -54,13 +61,6 @@ Upsample::~Upsample() = default;
 LatentScale Upsample::scale() const {
   return {vae_->latents_mean(), vae_->latents_std(), vae_->config().scaling_factor};
 }
-
-Tensor Upsample::upsample(const Tensor& latents, float adain_factor, double tone_map_compression_ratio) {
-  return normalize_latents(upsample_latents(*upsampler_, latents, scale(), adain_factor, tone_map_compression_ratio),
-                           scale());
-}
-
-void Upsample::release() { release_cached_memory(); }
 
 Run Upsample::begin(const Request& request, const Monitor& monitor) {
   Run run;

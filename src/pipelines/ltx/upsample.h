@@ -9,6 +9,12 @@
 
 namespace prax::pipelines::ltx {
 
+//! The network in a folder's `latent_upsampler`, for latents of that autoencoder. Error(checkpoint) where the two do not
+//! fit.
+std::unique_ptr<models::ltx::LatentUpsampler> open_upsampler(const checkpoint::Folder& folder,
+                                                             const std::string& variant, DType dtype,
+                                                             const models::ltx::VaeConfig& vae);
+
 //! A clip or its latents at twice the size: diffusers pipelines/ltx/pipeline_ltx_latent_upsample.py
 //! (LTXLatentUpsamplePipeline), from a folder with `vae` and `latent_upsampler`. One step, without a prompt.
 class Upsample : public Pipeline {
@@ -24,11 +30,6 @@ public:
   void denoise(Run& run, const Monitor& monitor) override;
   void decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) override;
   Tensor preview(const Run& run) override;
-
-  //! Normalised latents [B, C, F, H, W] -> normalised latents of twice the size, as the pipeline's latent output.
-  Tensor upsample(const Tensor& latents, float adain_factor, double tone_map_compression_ratio);
-  //! Drops the packed weights.
-  void release();
 
 private:
   LatentScale scale() const;
