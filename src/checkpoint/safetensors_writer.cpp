@@ -30,8 +30,8 @@ using Item = const std::pair<const std::string, Tensor>*;
 
 //! The reference's order of types (its enum Dtype, backwards), which is by falling width.
 int storage_rank(DType dtype) {
-  constexpr DType order[] = {DType::i64, DType::f64,     DType::f32,     DType::i32, DType::bf16,
-                             DType::f16, DType::f8_e4m3, DType::f8_e5m2, DType::u8,  DType::boolean};
+  constexpr DType order[] = {DType::i64, DType::f64,     DType::f32,     DType::i32, DType::bf16, DType::f16,
+                             DType::i16, DType::f8_e4m3, DType::f8_e5m2, DType::i8,  DType::u8,   DType::boolean};
   return static_cast<int>(std::find(std::begin(order), std::end(order), dtype) - std::begin(order));
 }
 

@@ -46,10 +46,11 @@ Features detect() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return f;
   f.avx2 = ymm && fma && f16c && (b & bit_AVX2);
   f.avx512 = f.avx2 && zmm && (b & bit_AVX512F) && (b & bit_AVX512BW) && (b & bit_AVX512DQ) && (b & bit_AVX512VL);
+  const bool vnni = c & (1u << 11);
   const bool amx_bits = (d & (1u << 22)) && (d & (1u << 24)) && (d & (1u << 25));
   uint32_t a1 = 0, b1 = 0, c1 = 0, d1 = 0;
   __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
-  f.avx512_bf16 = f.avx512 && (a1 & (1u << 5));
+  f.avx512_bf16 = f.avx512 && vnni && (a1 & (1u << 5));
   f.amx = f.avx512_bf16 && amx_bits && tiles && request_tiles();
   return f;
 }

@@ -10,7 +10,7 @@ enum class Isa {
   portable,     //!< plain C++ at the compiler's baseline
   avx2,         //!< AVX2 + FMA + F16C
   avx512,       //!< AVX-512 F, BW, DQ, VL
-  avx512_bf16,  //!< + VDPBF16PS
+  avx512_bf16,  //!< + VDPBF16PS and VPDPBUSD (VNNI)
   amx           //!< + AMX tiles with bf16 and int8 products
 };
 

@@ -37,6 +37,18 @@ const KernelTable& kernels() {
   }
 }
 
+Epilogue Epilogue::at(int64_t row, int64_t column) const {
+  Epilogue e = *this;
+  const auto advance = [&](auto* p, int64_t stride) { return p ? p + row * stride + column : p; };
+  if (e.bias) e.bias += column;
+  e.gate = advance(gate, gate_stride);
+  e.residual = advance(residual, residual_stride);
+  const auto element = static_cast<int64_t>(size_of(out_dtype));
+  e.out = static_cast<char*>(out) + (row * out_stride + column) * element;
+  if (factor) e.factor = static_cast<const char*>(factor) + (row * factor_stride + column) * element;
+  return e;
+}
+
 DType activation_dtype(DType weights) { return weights == DType::f32 ? DType::f32 : kernels().bf16.a_dtype; }
 
 }  // namespace prax::kernels

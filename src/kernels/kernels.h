@@ -26,6 +26,9 @@ struct Epilogue {
   void* out = nullptr;           //!< [rows, columns]
   DType out_dtype = DType::f32;  //!< f32 or bf16
   int64_t out_stride = 0;
+
+  //! The same for the part of C that begins at this row and column.
+  Epilogue at(int64_t row, int64_t column) const;
 };
 
 //! The innermost matrix product of one ISA and weight dtype.
@@ -46,10 +49,32 @@ struct MatmulKernel {
   void (*pack)(const void* w, DType w_dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel);
 };
 
+//! The innermost product of int8: C[rows, columns] (+)= A W^T with exact sums in int32. A holds what quantize() made
+//! (below) as a_dtype; rows of A past the end are read and their results ignored.
+struct ByteKernel {
+  int rows, columns;
+  int depth_multiple;  //!< k is padded to this, A with zeros
+  int depth_block;     //!< best k for one call
+  DType a_dtype;       //!< i8, or i16 where the ISA multiplies 16 bits at least
+  int b_offset;        //!< added to every weight when it is packed (128 where the ISA wants them unsigned)
+  void (*tile)(const void* a, int64_t a_stride, int64_t depth, const void* b, int32_t* c, int64_t c_stride,
+               bool accumulate);
+  //! Packs up to `columns` rows of W [n, k] into one panel, padded as if W were zero there.
+  void (*pack)(const int8_t* w, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel);
+};
+
+//! What quantize() found out about a row.
+struct QuantizedRow {
+  float scale;    //!< x = scale q to within half a scale; not a number where x holds something that is not finite
+  int32_t sum;    //!< of q
+  float squares;  //!< sum of x^2
+};
+
 //! Loops over one row or a few rows; channels contiguous. In and out are f32 or bf16 as given.
 struct KernelTable {
   Isa isa;
   MatmulKernel f32, bf16;  //!< by weight dtype
+  ByteKernel int8;
   void (*epilogue)(const float* c, int64_t c_stride, int64_t rows, int64_t columns, const Epilogue& e);
   //! out = norm(x) * weight * (1 + scale) + shift, then the activation; weight, scale, shift may be null.
   //! rms: norm(x) = x / sqrt(mean(x^2) + eps); else (x - mean) / sqrt(var + eps).
@@ -64,13 +89,18 @@ struct KernelTable {
   void (*convert)(const void* x, DType x_dtype, int64_t count, void* out, DType out_dtype);
   //! out = x + y, f32 or bf16
   void (*add)(const void* x, const void* y, DType dtype, int64_t count, void* out);
+  //! q = round(x / scale), scale = max |x| / 127, to i8 or i16.
+  QuantizedRow (*quantize)(const void* x, DType x_dtype, int64_t count, void* out, DType out_dtype);
+  //! C of int32 becomes f32 in place: (c - b_offset sum) scale column_scale, by the rows of A.
+  void (*dequantize)(int32_t* c, int64_t c_stride, int64_t rows, int64_t columns, const QuantizedRow* a, int b_offset,
+                     const float* column_scale);
 };
 
 //! The table of isa().
 const KernelTable& kernels();
 
-//! What activations between layers are stored as when weights have this dtype: bf16 only where the ISA multiplies
-//! bf16, else f32.
+//! What activations between layers are stored as when weights have this dtype (f32, bf16, i8): bf16 only where the ISA
+//! multiplies bf16, else f32.
 DType activation_dtype(DType weights);
 
 }  // namespace prax::kernels

@@ -6,76 +6,14 @@
 #include <optional>
 
 #include "base/error.h"
-#include "tensor/memory.h"
+#include "kernels/blocks.h"
 #include "tensor/parallel.h"
 
 namespace prax::kernels {
 
 namespace {
 
-int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-int64_t blocks_of(int64_t value, int64_t block) { return (value + block - 1) / block; }
-
-//! Rows of A and columns of C that one task works on: C in f32 and the block of A stay in L2.
-constexpr int64_t task_rows = 256;
-constexpr int64_t task_columns = 512;
-//! Rows of C are one cache line longer than a power of two, so that they fall into different sets.
-constexpr int64_t line_floats = 16;
-
-//! Rows this many bytes apart compete for the same few sets of a cache.
-constexpr int64_t aliasing_bytes = 1024;
-
-//! Memory of one thread that only grows, for A, B and C blocks.
-struct Scratch {
-  std::shared_ptr<void> memory;
-  size_t bytes = 0;
-
-  void* get(size_t wanted) {
-    if (wanted > bytes) {
-      memory.reset();
-      memory = allocate(wanted);
-      bytes = wanted;
-    }
-    return memory.get();
-  }
-};
-
 thread_local Scratch a_scratch, b_scratch, c_scratch;
-
-Epilogue moved(const Epilogue& e, int64_t row, int64_t column) {
-  Epilogue at = e;
-  const auto advance = [&](auto* p, int64_t stride) { return p ? p + row * stride + column : p; };
-  if (at.bias) at.bias += column;
-  at.gate = advance(at.gate, at.gate_stride);
-  at.residual = advance(at.residual, at.residual_stride);
-  const int64_t element = static_cast<int64_t>(size_of(e.out_dtype));
-  at.out = static_cast<char*>(e.out) + (row * e.out_stride + column) * element;
-  if (at.factor) at.factor = static_cast<const char*>(e.factor) + (row * e.factor_stride + column) * element;
-  return at;
-}
-
-struct Block {
-  int64_t row, rows, column, columns;
-};
-
-//! Cuts C [m, n] into tasks and runs them on all threads.
-void for_blocks(int64_t m, int64_t n, const MatmulKernel& kernel, const std::function<void(const Block&)>& fn) {
-  const int64_t row_blocks = blocks_of(m, task_rows);
-  const int64_t rows = round_up(blocks_of(m, row_blocks), kernel.rows);
-  int64_t columns = round_up(std::min(n, task_columns), kernel.columns);
-  const int64_t wanted = 4 * int64_t{thread_count()};
-  if (row_blocks * blocks_of(n, columns) < wanted)
-    columns =
-        std::max<int64_t>(2 * kernel.columns, round_up(blocks_of(n, blocks_of(wanted, row_blocks)), kernel.columns));
-  const int64_t column_blocks = blocks_of(n, columns), all_rows = blocks_of(m, rows);
-  // Columns fastest: neighbours share the rows of A, all of them stream through W.
-  parallel_for(all_rows * column_blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t row = task / column_blocks * rows, column = task % column_blocks * columns;
-      fn({row, std::min(rows, m - row), column, std::min(columns, n - column)});
-    }
-  });
-}
 
 //! Copies [rows, depth] of A from column k0 into rows of `pitch` elements of the kernel's dtype, zeros behind.
 void copy_rows(const void* a, DType a_dtype, int64_t a_stride, int64_t rows, int64_t depth, int64_t padded,
@@ -103,14 +41,7 @@ void finish_tile(const float* c, int64_t c_stride, int64_t row, int64_t column, 
   if (row >= block.rows) return;
   kernels().epilogue(c + row * c_stride + column, c_stride, std::min<int64_t>(kernel.rows, block.rows - row),
                      std::min<int64_t>(kernel.columns, block.columns - column),
-                     moved(e, block.row + row, block.column + column));
-}
-
-//! Asks for the share of the next panel that this tile's time can hide.
-void prefetch_share(const void* panel, int64_t bytes, int64_t tile, int64_t tiles) {
-  constexpr int64_t line = 64;
-  const int64_t lines = bytes / line, begin = lines * tile / tiles, end = lines * (tile + 1) / tiles;
-  for (int64_t i = begin; i < end; ++i) __builtin_prefetch(static_cast<const char*>(panel) + i * line, 0, 2);
+                     e.at(block.row + row, block.column + column));
 }
 
 //! One product of the sum A W^T + ...
@@ -182,7 +113,7 @@ void matmul_blocks(const Operand& product, const Addend* addend, int64_t m, int6
       throw Error(ErrorKind::internal, "two products of different kinds cannot be added");
     more = operand_of(*addend);
   }
-  for_blocks(m, n, kernel, [&](const Block& block) {
+  for_blocks(m, n, kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
     auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(round_up(block.rows, kernel.rows) * c_stride) * 4));
     add_product(product, block, kernel, c, c_stride, true, more ? nullptr : &e);
@@ -292,7 +223,7 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
   const MatmulKernel& kernel = w.kernel();
   const int64_t depth = w.padded_depth(0);
   const size_t a_size = size_of(kernel.a_dtype);
-  for_blocks(m, w.rows(), kernel, [&](const Block& block) {
+  for_blocks(m, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t padded_rows = round_up(block.rows, kernel.rows);
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
     auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(padded_rows * c_stride) * 4));

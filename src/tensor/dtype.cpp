@@ -15,7 +15,7 @@ struct Row {
   std::string_view safetensors;
 };
 
-constexpr std::array<Row, 10> rows{{{DType::f64, 8, "f64", "F64"},
+constexpr std::array<Row, 12> rows{{{DType::f64, 8, "f64", "F64"},
                                     {DType::f32, 4, "f32", "F32"},
                                     {DType::f16, 2, "f16", "F16"},
                                     {DType::bf16, 2, "bf16", "BF16"},
@@ -24,7 +24,9 @@ constexpr std::array<Row, 10> rows{{{DType::f64, 8, "f64", "F64"},
                                     {DType::i64, 8, "i64", "I64"},
                                     {DType::i32, 4, "i32", "I32"},
                                     {DType::u8, 1, "u8", "U8"},
-                                    {DType::boolean, 1, "bool", "BOOL"}}};
+                                    {DType::boolean, 1, "bool", "BOOL"},
+                                    {DType::i16, 2, "i16", "I16"},
+                                    {DType::i8, 1, "i8", "I8"}}};
 
 const Row& row_of(DType dtype) { return rows[static_cast<size_t>(dtype)]; }
 

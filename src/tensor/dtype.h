@@ -9,7 +9,7 @@
 namespace prax {
 
 //! Element types, those of safetensors.
-enum class DType : uint8_t { f64, f32, f16, bf16, f8_e4m3, f8_e5m2, i64, i32, u8, boolean };
+enum class DType : uint8_t { f64, f32, f16, bf16, f8_e4m3, f8_e5m2, i64, i32, u8, boolean, i16, i8 };
 
 size_t size_of(DType dtype);
 //! Lower-case name for people: "f32", "bf16", "bool" ...

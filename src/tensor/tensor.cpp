@@ -43,6 +43,10 @@ void to_f32(const Tensor& in, float* out) {
       return convert<int64_t, float>(in.raw(), out, n, [](int64_t v) { return static_cast<float>(v); });
     case DType::i32:
       return convert<int32_t, float>(in.raw(), out, n, [](int32_t v) { return static_cast<float>(v); });
+    case DType::i16:
+      return convert<int16_t, float>(in.raw(), out, n, [](int16_t v) { return static_cast<float>(v); });
+    case DType::i8:
+      return convert<int8_t, float>(in.raw(), out, n, [](int8_t v) { return static_cast<float>(v); });
     case DType::u8:
     case DType::boolean:
       return convert<uint8_t, float>(in.raw(), out, n, [](uint8_t v) { return static_cast<float>(v); });

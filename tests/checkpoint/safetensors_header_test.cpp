@@ -88,7 +88,7 @@ TEST(SafetensorsHeader, Duplicates) {
 }
 
 TEST(SafetensorsHeader, UnknownTypeIsNamedWithTheTensor) {
-  refuses("tensor 'x' has elements of type 'I16'", one("I16", "[1]", "[0,2]"), 2);
+  refuses("tensor 'x' has elements of type 'U16'", one("U16", "[1]", "[0,2]"), 2);
   refuses("BF16", one("F4", "[1]", "[0,1]"), 1);
   refuses("type 'f32'", one("f32", "[1]", "[0,4]"), 4);
 }

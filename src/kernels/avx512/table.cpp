@@ -1,3 +1,4 @@
+#include "kernels/common/int8.inl"
 #include "kernels/common/matmul.inl"
 #include "kernels/common/rowwise.inl"
 
@@ -11,12 +12,15 @@ const KernelTable kernel_table{
     Isa::avx512,
     {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
     {rows, columns, 1, 256, DType::f32, DType::bf16, tile_f32<rows, vectors, uint16_t>, pack_rows<columns, uint16_t>},
+    byte_kernel_of_pairs<rows, vectors>,
     epilogue,
     norm,
     rotate,
     activate,
     convert,
-    add};
+    add,
+    quantize,
+    dequantize};
 
 }  // namespace
 

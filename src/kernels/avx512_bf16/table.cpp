@@ -1,5 +1,6 @@
 #include <immintrin.h>
 
+#include "kernels/common/int8.inl"
 #include "kernels/common/matmul.inl"
 #include "kernels/common/rowwise.inl"
 
@@ -40,16 +41,47 @@ void tile_bf16(const void* a_raw, int64_t a_stride, const int64_t* segment_offse
     for (int v = 0; v < vectors; ++v) _mm512_storeu_ps(c + r * c_stride + v * LANES, sums[r][v]);
 }
 
+//! VPDPBUSD: each lane adds four products of unsigned bytes of W (128 too large) with signed ones of A.
+void tile_int8(const void* a_raw, int64_t a_stride, int64_t depth, const void* b_raw, int32_t* c, int64_t c_stride,
+               bool accumulate) {
+  __m512i sums[rows][vectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v)
+      sums[r][v] = accumulate ? _mm512_loadu_si512(c + r * c_stride + v * LANES) : _mm512_setzero_si512();
+  const auto* a = static_cast<const int8_t*>(a_raw);
+  const char* b = static_cast<const char*>(b_raw);
+  for (int64_t k = 0; k < depth; k += 4, b += columns * 4) {
+    const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + 64);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      int32_t four;
+      std::memcpy(&four, a + r * a_stride + k, 4);
+      const __m512i row = _mm512_set1_epi32(four);
+      sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], b0, row);
+      sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], b1, row);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) _mm512_storeu_si512(c + r * c_stride + v * LANES, sums[r][v]);
+}
+
 const KernelTable kernel_table{
     Isa::avx512_bf16,
     {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
     {rows, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
+    {rows, columns, 4, 512, DType::i8, 128, tile_int8, pack_bytes<columns, 4, 128>},
     epilogue,
     norm,
     rotate,
     activate,
     convert,
-    add};
+    add,
+    quantize,
+    dequantize};
 
 }  // namespace
 

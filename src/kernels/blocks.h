@@ -1,0 +1,71 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "tensor/memory.h"
+#include "tensor/parallel.h"
+
+//! How the drivers of matrix products cut C [m, n] into pieces of work. For the .cpp files of this room.
+namespace prax::kernels {
+
+inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+inline int64_t blocks_of(int64_t value, int64_t block) { return (value + block - 1) / block; }
+
+//! Rows of C are one cache line longer than a power of two, so that they fall into different sets.
+constexpr int64_t line_floats = 16;
+//! Rows this many bytes apart compete for the same few sets of a cache.
+constexpr int64_t aliasing_bytes = 1024;
+
+//! Memory of one thread that only grows, for A, B and C blocks.
+struct Scratch {
+  std::shared_ptr<void> memory;
+  size_t bytes = 0;
+
+  void* get(size_t wanted) {
+    if (wanted > bytes) {
+      memory.reset();
+      memory = allocate(wanted);
+      bytes = wanted;
+    }
+    return memory.get();
+  }
+};
+
+//! A part of C.
+struct Block {
+  int64_t row, rows, column, columns;
+};
+
+//! Cuts C [m, n] into tasks of whole tiles, tile_rows x tile_columns, and runs them on all threads.
+template <typename Fn>
+void for_blocks(int64_t m, int64_t n, int64_t tile_rows, int64_t tile_columns, Fn&& fn) {
+  // Rows of A and columns of C that one task works on: C in f32 and the block of A stay in L2.
+  constexpr int64_t task_rows = 256, task_columns = 512;
+  const int64_t row_blocks = blocks_of(m, task_rows);
+  const int64_t rows = round_up(blocks_of(m, row_blocks), tile_rows);
+  int64_t columns = round_up(std::min(n, task_columns), tile_columns);
+  const int64_t wanted = 4 * int64_t{thread_count()};
+  if (row_blocks * blocks_of(n, columns) < wanted)
+    columns = std::max(2 * tile_columns, round_up(blocks_of(n, blocks_of(wanted, row_blocks)), tile_columns));
+  const int64_t column_blocks = blocks_of(n, columns), all_rows = blocks_of(m, rows);
+  // Columns fastest: neighbours share the rows of A, all of them stream through W.
+  parallel_for(all_rows * column_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t row = task / column_blocks * rows, column = task % column_blocks * columns;
+      fn(Block{row, std::min(rows, m - row), column, std::min(columns, n - column)});
+    }
+  });
+}
+
+//! Asks for the share of the next panel that this tile's time can hide.
+inline void prefetch_share(const void* panel, int64_t bytes, int64_t tile, int64_t tiles) {
+  constexpr int64_t line = 64;
+  const int64_t lines = bytes / line, begin = lines * tile / tiles, end = lines * (tile + 1) / tiles;
+  for (int64_t i = begin; i < end; ++i) __builtin_prefetch(static_cast<const char*>(panel) + i * line, 0, 2);
+}
+
+}  // namespace prax::kernels

@@ -1,0 +1,142 @@
+#include "kernels/quantized_matmul.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/blocks.h"
+
+namespace prax::kernels {
+
+namespace {
+
+thread_local Scratch c_scratch;
+
+//! Rounding to whole multiples of a scale has an error that is even over it: its square is scale^2 / 12 on average.
+double expected_squares(float scale, int64_t count) {
+  return static_cast<double>(scale) * scale / 12 * static_cast<double>(count);
+}
+
+//! Errors of rows put together, in the order of the rows.
+double relative_error(const std::vector<QuantizedRow>& rows, int64_t count) {
+  double error = 0, squares = 0;
+  for (const QuantizedRow& row : rows) {
+    error += expected_squares(row.scale, count);
+    squares += row.squares;
+  }
+  return squares > 0 ? std::sqrt(error / squares) : 0;
+}
+
+}  // namespace
+
+QuantizedMatrix QuantizedMatrix::pack(std::span<const Tensor> weights) {
+  const ByteKernel& kernel = kernels().int8;
+  QuantizedMatrix q;
+  q.k_ = weights.front().dim(1);
+  std::vector<Tensor> parts;
+  for (const Tensor& w : weights) {
+    if (w.dim(1) != q.k_) throw Error(ErrorKind::internal, "stacked weights have different widths");
+    q.n_ += w.dim(0);
+    parts.push_back(w.dtype() == DType::bf16 ? w : w.to(DType::f32));
+  }
+  const int64_t panels = blocks_of(q.n_, kernel.columns), padded_k = round_up(q.k_, kernel.depth_multiple);
+  q.panel_bytes_ = padded_k * kernel.columns;
+  q.data_ = Tensor::empty({panels, q.panel_bytes_}, DType::i8);
+  q.scales_ = Tensor::zeros({panels * kernel.columns});
+  std::vector<QuantizedRow> facts(static_cast<size_t>(q.n_));
+  const auto row_of = [&](int64_t row) {
+    size_t part = 0;
+    while (row >= parts[part].dim(0)) row -= parts[part++].dim(0);
+    const Tensor& w = parts[part];
+    return std::pair(static_cast<const char*>(w.raw()) + static_cast<size_t>(row * q.k_) * size_of(w.dtype()),
+                     w.dtype());
+  };
+  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    std::vector<int8_t> bytes(static_cast<size_t>(kernel.columns * q.k_));
+    for (int64_t j = begin; j < end; ++j) {
+      const int64_t first = j * kernel.columns, rows = std::min<int64_t>(kernel.columns, q.n_ - first);
+      for (int64_t r = 0; r < rows; ++r) {
+        const auto [from, dtype] = row_of(first + r);
+        const QuantizedRow row = kernels().quantize(from, dtype, q.k_, bytes.data() + r * q.k_, DType::i8);
+        facts[static_cast<size_t>(first + r)] = row;
+        q.scales_.data<float>()[first + r] = row.scale;
+      }
+      for (int64_t k0 = 0, g = 0; k0 < q.k_; k0 += kernel.depth_block, ++g) {
+        const int64_t depth = std::min<int64_t>(kernel.depth_block, q.k_ - k0);
+        kernel.pack(bytes.data() + k0, q.k_, rows, depth, round_up(depth, kernel.depth_multiple),
+                    const_cast<void*>(q.panel(j, g)));
+      }
+    }
+  });
+  q.error_ = relative_error(facts, q.k_);
+  return q;
+}
+
+const void* QuantizedMatrix::panel(int64_t panel, int64_t group) const {
+  const ByteKernel& kernel = kernels().int8;
+  return static_cast<const char*>(data_.raw()) + panel * panel_bytes_ + group * kernel.depth_block * kernel.columns;
+}
+
+QuantizedActivation::QuantizedActivation(const void* x, DType x_dtype, int64_t m, int64_t x_stride, int64_t k)
+    : m_(m), k_(k), facts_(static_cast<size_t>(m)) {
+  const ByteKernel& kernel = kernels().int8;
+  const auto element = static_cast<int64_t>(size_of(kernel.a_dtype));
+  pitch_ = round_up(k, kernel.depth_multiple);
+  if (pitch_ * element % aliasing_bytes == 0) pitch_ += line_floats * 4 / element;
+  // Whole tiles are read: the rows behind the last one may hold anything.
+  data_ = Tensor::empty({round_up(m, kernel.rows), pitch_}, kernel.a_dtype);
+  const auto x_element = static_cast<int64_t>(size_of(x_dtype));
+  parallel_for(m, std::max<int64_t>(1, 65536 / (k + 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      char* to = static_cast<char*>(data_.raw()) + r * pitch_ * element;
+      facts_[static_cast<size_t>(r)] = kernels().quantize(static_cast<const char*>(x) + r * x_stride * x_element,
+                                                          x_dtype, k, to, kernel.a_dtype);
+      std::memset(to + k * element, 0, static_cast<size_t>((pitch_ - k) * element));
+    }
+  });
+  error_ = relative_error(facts_, k);
+}
+
+const void* QuantizedActivation::row(int64_t row) const {
+  return static_cast<const char*>(data_.raw()) + row * pitch_ * static_cast<int64_t>(size_of(data_.dtype()));
+}
+
+void matmul(const QuantizedActivation& a, const QuantizedMatrix& w, const Epilogue& e) {
+  if (a.depth() != w.depth())
+    throw Error(ErrorKind::internal, "a product of rows of " + std::to_string(a.depth()) + " with weights of " +
+                                         std::to_string(w.depth()));
+  const ByteKernel& kernel = kernels().int8;
+  const int64_t groups = blocks_of(w.depth(), kernel.depth_block);
+  for_blocks(a.rows(), w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
+    const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
+    const int64_t tiles = blocks_of(block.rows, kernel.rows);
+    auto* c = static_cast<int32_t*>(c_scratch.get(static_cast<size_t>(tiles * kernel.rows * c_stride) * sizeof(int32_t)));
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t k0 = g * kernel.depth_block;
+      const int64_t depth = round_up(std::min<int64_t>(kernel.depth_block, w.depth() - k0), kernel.depth_multiple);
+      const int64_t element = static_cast<int64_t>(size_of(kernel.a_dtype));
+      for (int64_t column = 0; column < block.columns; column += kernel.columns) {
+        const int64_t index = (block.column + column) / kernel.columns;
+        const void* panel = w.panel(index, g);
+        const void* next = column + kernel.columns < block.columns ? w.panel(index + 1, g) : nullptr;
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+          const int64_t row = tile * kernel.rows;
+          if (next) prefetch_share(next, depth * kernel.columns, tile, tiles);
+          int32_t* at = c + row * c_stride + column;
+          kernel.tile(static_cast<const char*>(a.row(block.row + row)) + k0 * element, a.pitch(), depth, panel, at,
+                      c_stride, g > 0);
+          if (g + 1 < groups) continue;
+          // The epilogue of one tile, while it is still in L1.
+          const int64_t rows = std::min<int64_t>(kernel.rows, block.rows - row);
+          const int64_t columns = std::min<int64_t>(kernel.columns, block.columns - column);
+          kernels().dequantize(at, c_stride, rows, columns, a.facts() + block.row + row, kernel.b_offset,
+                               w.scales() + block.column + column);
+          kernels().epilogue(reinterpret_cast<const float*>(at), c_stride, rows, columns,
+                             e.at(block.row + row, block.column + column));
+        }
+      }
+    }
+  });
+}
+
+}  // namespace prax::kernels
