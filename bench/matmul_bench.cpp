@@ -4,8 +4,12 @@
 
 #include <cstring>
 #include <dnnl.hpp>
+#include <map>
+#include <span>
 
 #include "kernels/matmul.h"
+#include "kernels/quantized_matmul.h"
+#include "kernels/roofline.h"
 #include "tensor/random.h"
 
 namespace {
@@ -13,11 +17,19 @@ namespace {
 using namespace prax;
 using namespace prax::kernels;
 
-void set_rate(benchmark::State& state) {
+double peak_of(DType dtype) {
+  static std::map<Arithmetic, double> measured;
+  double& peak = measured[arithmetic_of(dtype)];
+  if (peak == 0) peak = register_peak(arithmetic_of(dtype));
+  return peak;
+}
+
+void set_rate(benchmark::State& state, DType dtype) {
   const double flops = 2.0 * static_cast<double>(state.range(0)) * static_cast<double>(state.range(1)) *
                        static_cast<double>(state.range(2));
   state.counters["TFLOPS"] =
       benchmark::Counter(flops / 1e12, benchmark::Counter::kIsIterationInvariantRate, benchmark::Counter::kIs1000);
+  state.counters["of_peak"] = benchmark::Counter(flops / peak_of(dtype), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 void ours(benchmark::State& state, DType dtype) {
@@ -31,7 +43,22 @@ void ours(benchmark::State& state, DType dtype) {
   e.out_dtype = io;
   e.out_stride = n;
   for (auto _ : state) matmul(a.raw(), io, m, k, w, e);
-  set_rate(state);
+  set_rate(state, dtype);
+}
+
+//! int8 from activations of the width between layers: their quantisation counts.
+void ours_int8(benchmark::State& state) {
+  const int64_t m = state.range(0), k = state.range(1), n = state.range(2);
+  const DType io = activation_dtype(DType::i8);
+  const Tensor a = Generator(1).randn({m, k}).to(io), weight = Generator(2).randn({n, k});
+  Tensor out = Tensor::empty({m, n}, io);
+  const QuantizedMatrix w = QuantizedMatrix::pack(std::span(&weight, 1));
+  Epilogue e;
+  e.out = out.raw();
+  e.out_dtype = io;
+  e.out_stride = n;
+  for (auto _ : state) matmul(QuantizedActivation(a.raw(), io, m, k, k), w, e);
+  set_rate(state, DType::i8);
 }
 
 void onednn(benchmark::State& state, dnnl::memory::data_type type) {
@@ -53,7 +80,7 @@ void onednn(benchmark::State& state, dnnl::memory::data_type type) {
     product.execute(stream, {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, c}});
     stream.wait();
   }
-  set_rate(state);
+  set_rate(state, dtype);
 }
 
 void shapes(benchmark::internal::Benchmark* b) {
@@ -62,6 +89,7 @@ void shapes(benchmark::internal::Benchmark* b) {
 
 BENCHMARK_CAPTURE(ours, bf16, DType::bf16)->Apply(shapes);
 BENCHMARK_CAPTURE(onednn, bf16, dnnl::memory::data_type::bf16)->Apply(shapes);
+BENCHMARK(ours_int8)->Apply(shapes);
 BENCHMARK_CAPTURE(ours, f32, DType::f32)->Apply(shapes);
 BENCHMARK_CAPTURE(onednn, f32, dnnl::memory::data_type::f32)->Apply(shapes);
 

@@ -223,7 +223,7 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--steps", o->bench.steps, "Steps of a whole clip, whose time is then told too")
       ->check(CLI::Range(1, 100000));
-  command->add_option("--dtype", o->dtype, "Arithmetic: f32 or bf16")->capture_default_str();
+  command->add_option("--dtype", o->dtype, "Arithmetic: f32, bf16 or int8")->capture_default_str();
   command->add_option("--threads", o->threads, "Threads to use")->check(CLI::Range(1, 1024));
   command->add_option("--repeat", o->bench.repeat, "Runs after the warm-up (default 3, fewer when they take long)")
       ->check(CLI::Range(1, 1000));

@@ -9,7 +9,7 @@ namespace prax::app {
 namespace {
 
 constexpr double relative_limit = 1e-3;
-constexpr double cosine_limit = 0.9995;
+constexpr double cosine_limit = 0.9995, near_limit = 0.99;
 
 Tensor as_f64(const Tensor& t) { return t.to(DType::f64); }
 
@@ -82,6 +82,9 @@ Check check(const std::string& name, const Tensor& got, const Tensor& want, Limi
       break;
     case Limit::cosine:
       good = d.cosine >= cosine_limit;
+      break;
+    case Limit::near:
+      good = d.cosine >= near_limit;
       break;
     case Limit::none:
       c.verdict = Verdict::info;

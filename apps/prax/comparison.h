@@ -45,6 +45,7 @@ enum class Limit {
   one_ulp,   //!< at most one unit of the last place apart
   relative,  //!< relative difference at most 1e-3
   cosine,    //!< cosine at least 0.9995
+  near,      //!< cosine at least 0.99: what int8 leaves of a denoiser's answer
   none       //!< only shown
 };
 Check check(const std::string& name, const Tensor& got, const Tensor& want, Limit limit);

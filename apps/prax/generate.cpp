@@ -143,7 +143,7 @@ void add_generate(CLI::App& app, int&) {
        "A latent upsampler's folder: draft, enlarge, refine");
   several("--lora", o->request.loras, "FILE[:WEIGHT]", "A LoRA file, with a weight of any sign; may be repeated");
   text("--model", o->session.model, "FOLDER", "How", "A model folder, or nano (the embedded model)");
-  text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default) or f32");
+  text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default), int8 or f32");
   text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");
   text("--threads", o->threads, "N", "How", "Processors to use")->check(whole_number(1, most_threads));
   text("--resume", o->resume, "RUN", "Runs", "Go on with an interrupted run (OUT.prax)");

@@ -47,7 +47,7 @@ std::map<std::string, std::string> describe(const pipelines::Run& run, const std
           {"arguments", request.arguments.dump()},
           {"model", model_name(model)},
           {"pipeline", reference_class},
-          {"dtype", std::string(prax::name_of(dtype))},
+          {"dtype", std::string(dtype == DType::i8 ? "int8" : prax::name_of(dtype))},
           {"software", "prax " PRAX_VERSION}};
 }
 
@@ -71,7 +71,8 @@ std::vector<fs::path> render(pipelines::Pipeline& pipeline, const pipelines::Run
 DType compute_dtype(const std::string& name) {
   if (name == "f32") return DType::f32;
   if (name == "bf16") return DType::bf16;
-  throw Error(ErrorKind::usage, "--dtype is '" + name + "', which cannot be", "use bf16 (fast) or f32 (exact)");
+  if (name == "int8") return DType::i8;
+  throw Error(ErrorKind::usage, "--dtype is '" + name + "', which cannot be", "use bf16 (the usual), int8 (half the memory) or f32 (exact)");
 }
 
 uint64_t peak_memory() {

@@ -193,7 +193,7 @@ void add_verify(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("verify", "Hold this program against recorded runs of the reference");
   command->add_option("CASE", options->places, "Folders with a case.json, or folders that hold such folders");
-  command->add_option("--dtype", options->dtype, "Arithmetic: f32 (exact) or bf16")->capture_default_str();
+  command->add_option("--dtype", options->dtype, "Arithmetic: f32 (exact), bf16 or int8")->capture_default_str();
   command->add_option("--only", options->only, "Only tensors with this text in their names");
   command->add_option("--lora-mode", options->lora_mode, "How LoRA files are applied: automatic, fused, on-the-fly")
       ->capture_default_str();

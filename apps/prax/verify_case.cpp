@@ -107,7 +107,8 @@ Limit limit_of(const std::string& name, const Tensor& want, DType dtype, bool en
   if (name.starts_with("vae.decode.") && name.ends_with(".in.1")) return Limit::relative;
   if (name.starts_with("text_encoder.") && name.ends_with(".out")) return Limit::cosine;
   if (name.starts_with("transformer.") && name.ends_with(".in.encoder_hidden_states")) return Limit::cosine;
-  if (name == "transformer.0.out" || name == "transformer.1.out") return Limit::cosine;
+  if (name == "transformer.0.out" || name == "transformer.1.out")
+    return dtype == DType::i8 ? Limit::near : Limit::cosine;
   return Limit::none;
 }
 

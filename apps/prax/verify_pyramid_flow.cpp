@@ -36,12 +36,12 @@ public:
   const std::map<std::string, Shape>& names() const { return open_; }
   Tensor recorded(const std::string& name) const { return reference_.tensors->tensor(name); }
 
-  //! In f32 and for whole numbers the limit is the reference itself; `in_bf16` is that of bf16.
-  void deliver(const std::string& name, const Tensor& got, Limit in_bf16) {
+  //! In f32 and for whole numbers the limit is the reference itself; `otherwise` is that of other arithmetics.
+  void deliver(const std::string& name, const Tensor& got, Limit otherwise) {
     if (open_.erase(name) == 0) return;
     const Tensor want = recorded(name);
     const Limit exact = is_floating(want.dtype()) ? Limit::relative : Limit::exact;
-    report_(check(name, got, want, options_.dtype == DType::f32 || !is_floating(want.dtype()) ? exact : in_bf16));
+    report_(check(name, got, want, options_.dtype == DType::f32 || !is_floating(want.dtype()) ? exact : otherwise));
   }
   void report(const Check& check) {
     open_.erase(check.name);
@@ -92,6 +92,9 @@ checkpoint::Weights weights_of(const fs::path& folder) {
   return checkpoint::Weights(checkpoint::open_safetensors({folder / weights_name}));
 }
 
+//! What a denoiser's answer must fulfil beside f32.
+Limit limit_of_denoiser(DType dtype) { return dtype == DType::i8 ? Limit::near : Limit::cosine; }
+
 //! Single predictions of a denoiser.
 void verify_transformer(const ReferenceCase& reference, const VerifyOptions& options, Open& open) {
   const fs::path folder = reference.folder.parent_path() / reference.text("checkpoint");
@@ -111,7 +114,7 @@ void verify_transformer(const ReferenceCase& reference, const VerifyOptions& opt
       out.push_back(batched((*transformer)(clips, row_of(text, b).slice(0, tokens), row_of(pooled, b),
                                            tensor(call + ".timestep").data<float>()[b])));
     }
-    open.deliver(call + ".output", Tensor::concat(out, 0), Limit::cosine);
+    open.deliver(call + ".output", Tensor::concat(out, 0), limit_of_denoiser(options.dtype));
   }
   const auto left = open.names();
   for (const auto& [name, shape] : left) {
@@ -123,7 +126,7 @@ void verify_transformer(const ReferenceCase& reference, const VerifyOptions& opt
 
 void verify_vae(const ReferenceCase& reference, const VerifyOptions& options, Open& open) {
   const fs::path folder = reference.folder.parent_path() / reference.text("checkpoint");
-  models::pyramid_flow::Vae vae(config_of(folder), weights_of(folder), options.dtype);
+  models::pyramid_flow::Vae vae(config_of(folder), weights_of(folder), wide_dtype(options.dtype));
   using models::pyramid_flow::VaeTiling;
   const auto tensor = [&](const std::string& name) { return reference.tensors->tensor(name); };
   const auto encode = [&](const std::string& from, const std::string& to, const VaeTiling& tiling, int64_t frames = 0) {
@@ -277,14 +280,14 @@ private:
   media::VideoFormat format_;
 };
 
-//! In bf16 rounding adds up from step to step: only what comes before it does is held against the reference.
-Limit limit_in_bf16(const std::string& name) {
+//! In bf16 and int8 rounding adds up from step to step: only what comes before it does is held against the reference.
+Limit limit_of(const std::string& name, DType dtype) {
   if (name == "initial_noise" || name == "posterior_noise" || name.ends_with("block_noise") ||
       name.ends_with(".timesteps") || name.ends_with(".sigmas") || name == "unit0.start_noise" ||
       name == "unit0.stage0.start")
     return Limit::relative;
-  if (name.ends_with(".embeds") || name.ends_with(".pooled") || name == "unit0.stage0.step0.model_output")
-    return Limit::cosine;
+  if (name.ends_with(".embeds") || name.ends_with(".pooled")) return Limit::cosine;
+  if (name == "unit0.stage0.step0.model_output") return limit_of_denoiser(dtype);
   return Limit::none;
 }
 
@@ -334,7 +337,7 @@ void verify_run(const ReferenceCase& reference, const VerifyOptions& options, Op
   monitor.cancel = options.cancel;
   monitor.probe = [&](const std::string& name, const Tensor& got) {
     if (!open.has(name)) return;
-    if (name != "decoded") return open.deliver(name, got, limit_in_bf16(name));
+    if (name != "decoded") return open.deliver(name, got, limit_of(name, options.dtype));
     const Tensor by_frame = got.view(Shape(got.shape().begin() + 1, got.shape().end())).permute({1, 0, 2, 3});
     std::vector<Tensor> picked;
     for (const int64_t i : reference.value<std::vector<int64_t>>("decoded_frame_indices"))

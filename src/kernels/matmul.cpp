@@ -142,6 +142,8 @@ const void* PackedMatrix::panel(int64_t panel, int64_t group) const {
 }
 
 PackedMatrix PackedMatrix::pack(const Tensor& w, DType dtype) {
+  if (dtype != DType::f32 && dtype != DType::bf16)
+    throw Error(ErrorKind::internal, "weights cannot be packed as " + std::string(name_of(dtype)));
   PackedMatrix p;
   p.dtype_ = dtype;
   p.n_ = w.dim(0);

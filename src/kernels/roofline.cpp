@@ -78,6 +78,7 @@ int64_t iterations_for(const PeakLoop& loop, double seconds) {
 }  // namespace
 
 Arithmetic arithmetic_of(DType weights) {
+  if (weights == DType::i8 && loops().int8.run) return Arithmetic::int8;
   return activation_dtype(weights) == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
 }
 

@@ -15,8 +15,8 @@ enum class Arithmetic { f32, bf16, int8 };
 //! measurements of about 0.3 s.
 double register_peak(Arithmetic arithmetic);
 
-//! The arithmetic that matrix products with weights of this dtype (f32 or bf16) end in on the ISA in use: bf16 only
-//! where it multiplies bf16, else f32.
+//! The arithmetic that matrix products with weights of this dtype (f32, bf16 or i8) end in on the ISA in use: bf16 only
+//! where it multiplies bf16, else f32; int8 where it multiplies bytes, else as bf16.
 Arithmetic arithmetic_of(DType weights);
 
 //! Bytes a second of a[i] = b[i] + s c[i] on all threads over arrays far larger than the caches (STREAM's triad:

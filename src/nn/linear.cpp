@@ -18,18 +18,6 @@ int64_t row_stride(const Tensor& x, int64_t channels) {
   return stride;
 }
 
-//! The same for the columns from `column` on.
-kernels::Epilogue from_column(const kernels::Epilogue& e, int64_t column) {
-  kernels::Epilogue at = e;
-  const size_t bytes = static_cast<size_t>(column) * size_of(e.out_dtype);
-  at.out = static_cast<char*>(e.out) + bytes;
-  if (e.bias) at.bias += column;
-  if (e.factor) at.factor = static_cast<const char*>(e.factor) + bytes;
-  if (e.gate) at.gate += column;
-  if (e.residual) at.residual += column;
-  return at;
-}
-
 //! W + sum of scale B A as f32.
 Tensor changed(const Tensor& weight, const LowRank& changes) {
   Tensor w = weight.dtype() == DType::f32 ? weight.clone() : weight.to(DType::f32);
@@ -124,6 +112,7 @@ void Linear::set_bias(Tensor bias) {
 
 void Linear::release() {
   packed_ = {};
+  quantized_ = {};
   for (Part& part : parts_) {
     part.packed = {};
     part.changes.release();
@@ -135,29 +124,61 @@ void Linear::pack() const {
   if (parts_.size() == 1) {
     const Part& only = parts_[0];
     packed_ =
-        kernels::PackedMatrix::pack(only.changes.empty() ? only.weight : changed(only.weight, only.changes), dtype_);
+        kernels::PackedMatrix::pack(only.changes.empty() ? only.weight : changed(only.weight, only.changes),
+                                         wide_dtype(dtype_));
     return;
   }
   std::vector<Tensor> weights;
   for (const Part& part : parts_)
-    weights.push_back((part.changes.empty() ? part.weight : changed(part.weight, part.changes)).to(dtype_));
-  packed_ = kernels::PackedMatrix::pack(Tensor::concat(weights, 0), dtype_);
+    weights.push_back((part.changes.empty() ? part.weight : changed(part.weight, part.changes)).to(wide_dtype(dtype_)));
+  packed_ = kernels::PackedMatrix::pack(Tensor::concat(weights, 0), wide_dtype(dtype_));
+}
+
+void Linear::pack_quantized() const {
+  std::vector<Tensor> weights;
+  for (const Part& part : parts_) {
+    checkpoint::require_finite(part.weight, part.name);
+    weights.push_back(part.changes.empty() ? part.weight : changed(part.weight, part.changes));
+  }
+  quantized_ = kernels::QuantizedMatrix::pack(weights);
+  needs_wide_ = quantized_.error() > most_int8_error;
+  if (needs_wide_) quantized_ = {};
+}
+
+void Linear::multiply_quantized(const Tensor& x, int64_t rows, int64_t stride, const kernels::Epilogue& e) const {
+  constexpr int64_t together_bytes = int64_t{64} << 20;
+  const int64_t together = std::max<int64_t>(1024, together_bytes / in_ / 1024 * 1024);
+  for (int64_t first = 0; first < rows; first += together) {
+    const int64_t count = std::min(together, rows - first);
+    const char* from = static_cast<const char*>(x.raw()) + static_cast<size_t>(first * stride) * size_of(x.dtype());
+    const kernels::QuantizedActivation quantized(from, x.dtype(), count, stride, in_);
+    if (!(quantized.error() > most_int8_error)) {
+      kernels::matmul(quantized, quantized_, e.at(first, 0));
+      continue;
+    }
+    int64_t column = 0;
+    for (const Part& part : parts_) {
+      const Tensor weight = part.changes.empty() ? part.weight : changed(part.weight, part.changes);
+      kernels::matmul_streamed(from, x.dtype(), count, stride, weight, wide_dtype(dtype_), e.at(first, column));
+      column += weight.dim(0);
+    }
+  }
 }
 
 void Linear::multiply(const Part& part, const Tensor& x, int64_t rows, int64_t stride,
                       const kernels::Epilogue& e) const {
   Tensor projected;
   std::optional<kernels::Addend> addend;
-  if (on_the_fly_ && !part.changes.empty()) addend = part.changes.addend(x, rows, stride, dtype_, projected);
+  if (on_the_fly_ && !part.changes.empty()) addend = part.changes.addend(x, rows, stride, wide_dtype(dtype_), projected);
   const kernels::Addend* more = addend ? &*addend : nullptr;
   if (!part.packed.defined()) checkpoint::require_finite(part.weight, part.name);
   if (residency_ == Residency::packed) {
-    if (!part.packed.defined()) part.packed = kernels::PackedMatrix::pack(part.weight, dtype_);
+    if (!part.packed.defined()) part.packed = kernels::PackedMatrix::pack(part.weight, wide_dtype(dtype_));
     kernels::matmul(x.raw(), x.dtype(), rows, stride, part.packed, e, more);
   } else {
     const bool fused = !on_the_fly_ && !part.changes.empty();
     const Tensor weight = fused ? changed(part.weight, part.changes) : part.weight;
-    kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weight, dtype_, e, more);
+    kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weight, wide_dtype(dtype_), e, more);
   }
 }
 
@@ -186,10 +207,14 @@ void Linear::into(const Tensor& x, Tensor& out, const Fusion& fusion) const {
     // Stacked weights are products of their own side by side.
     int64_t column = 0;
     for (const Part& part : parts_) {
-      multiply(part, x, rows, stride, from_column(e, column));
+      multiply(part, x, rows, stride, e.at(0, column));
       column += part.weight.dim(0);
     }
     return;
+  }
+  if (dtype_ == DType::i8 && !needs_wide_) {
+    if (!quantized_.defined()) pack_quantized();
+    if (!needs_wide_) return multiply_quantized(x, rows, stride, e);
   }
   if (!packed_.defined()) pack();
   kernels::matmul(x.raw(), x.dtype(), rows, stride, packed_, e);

@@ -6,6 +6,7 @@
 
 #include "checkpoint/weights.h"
 #include "kernels/matmul.h"
+#include "kernels/quantized_matmul.h"
 #include "nn/lora.h"
 #include "tensor/tensor.h"
 
@@ -38,10 +39,18 @@ struct Fusion {
 
 //! y = x W^T + b (torch.nn.Linear). Several weights of the same input width may be stacked into one product. Weights
 //! that come with LoRA files are changed by them.
+//!
+//! int8: weights have a scale for each output channel, activations one for each row, made when they come (W8A8 with
+//! dynamic activations; Dettmers et al. 2022, arXiv:2208.07339). Where a few large values would take more from the
+//! others than `most_int8_error`, in the weights or in rows that come together, the product is one of bf16; that
+//! depends on the numbers alone. So are weights that are streamed, or changed by LoRA files on the fly.
 class Linear {
 public:
   Linear() = default;
-  //! Reads "weight" [out, in] and, if asked, "bias" [out]. `dtype` (f32 or bf16) is that of the products.
+  //! Root mean square of what rounding to int8 may take away, over that of the values. Normal values lose 0.01.
+  static constexpr double most_int8_error = 0.04;
+
+  //! Reads "weight" [out, in] and, if asked, "bias" [out]. `dtype` (f32, bf16 or i8) is that of the products.
   Linear(const checkpoint::Weights& weights, int64_t in, int64_t out, bool bias, DType dtype,
          Residency residency = Residency::packed);
   //! Stacked: the outputs stand side by side.
@@ -79,6 +88,8 @@ private:
   //! Takes the bias of all outputs, and the changes of it.
   void set_bias(Tensor bias);
   void pack() const;
+  void pack_quantized() const;
+  void multiply_quantized(const Tensor& x, int64_t rows, int64_t stride, const kernels::Epilogue& e) const;
   void multiply(const Part& part, const Tensor& x, int64_t rows, int64_t stride, const kernels::Epilogue& e) const;
 
   int64_t in_ = 0, out_ = 0;
@@ -87,7 +98,9 @@ private:
   bool on_the_fly_ = false;  //!< there are low-rank changes, and they stay out of the weights
   std::vector<Part> parts_;
   Tensor bias_;
-  mutable kernels::PackedMatrix packed_;  //!< all parts
+  mutable kernels::PackedMatrix packed_;        //!< all parts
+  mutable kernels::QuantizedMatrix quantized_;  //!< all parts
+  mutable bool needs_wide_ = false;             //!< the weights lose too much as int8
 };
 
 //! A small tensor as f32 in memory (norm weights, biases, tables), checked to be floating and finite.

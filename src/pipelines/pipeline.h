@@ -83,7 +83,7 @@ struct Monitor {
 };
 
 struct LoadOptions {
-  DType dtype = DType::bf16;  //!< arithmetic of the matrix products: f32 or bf16
+  DType dtype = DType::bf16;  //!< arithmetic of the matrix products: f32, bf16, or i8 for the denoiser's
   std::string variant;        //!< of the weight files, "" for automatic
   //! The reference's class to run the folder as, where the family has several; "" for the one that the folder names.
   std::string reference_class = {};

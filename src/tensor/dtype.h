@@ -18,6 +18,8 @@ std::string_view name_of(DType dtype);
 std::optional<DType> dtype_from_safetensors(std::string_view name);
 std::string_view safetensors_name(DType dtype);
 inline bool is_floating(DType d) { return d <= DType::f8_e5m2; }
+//! The arithmetic of what stands beside int8 products: bf16 where i8 was asked for, else what was asked for.
+inline DType wide_dtype(DType asked) { return asked == DType::i8 ? DType::bf16 : asked; }
 
 //! The upper half of an IEEE single, rounded to nearest even.
 struct bfloat16 {

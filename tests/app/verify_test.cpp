@@ -75,6 +75,19 @@ INSTANTIATE_TEST_SUITE_P(Cases, VerifyLtx,
                                          "ltx_095_condition", "ltx_095_v2v", "ltx_098_distilled_t2v",
                                          "ltx_long_multi_prompt", "ltx_upsample", "ltx_lora"));
 
+class VerifyInt8 : public testing::TestWithParam<const char*> {};
+
+TEST_P(VerifyInt8, IsNearTheReference) {
+  const Finished run = verify_case(GetParam(), "--dtype int8");
+  EXPECT_EQ(run.code, 0) << run.out << run.err;
+  EXPECT_TRUE(run.says(" 0 fail, 0 not checked")) << run.out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, VerifyInt8,
+                         testing::Values("ltx_090_t2v", "ltx_lora", "cogvideox_2b_t2v", "cogvideox_15_i2v",
+                                         "cogvideox_lora", "mochi_t2v", "pyramid_flow/flux_transformer",
+                                         "pyramid_flow/mmdit_t2v"));
+
 TEST(Verify, LorasPassHoweverTheyAreApplied) {
   for (const char* mode : {"fused", "on-the-fly"}) {
     const Finished lora = verify_case("ltx_lora", std::string("--lora-mode ") + mode);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "tensor/random.h"
 
 namespace prax::nn {
 namespace {
@@ -60,6 +61,40 @@ TEST(Linear, NamesNonFiniteAndIntegerWeights) {
   }
   EXPECT_THROW(Linear(Weights(std::make_shared<Bad>(Tensor::zeros({4, 4}, DType::i64))), 4, 4, false, DType::f32),
                Error);
+}
+
+//! |got - want| over |want|, as vectors.
+double distance(const Tensor& got, const Tensor& want) {
+  double error = 0, size = 0;
+  for (int64_t i = 0; i < want.numel(); ++i) {
+    const double w = want.data<float>()[i], d = got.data<float>()[i] - w;
+    error += d * d;
+    size += w * w;
+  }
+  return std::sqrt(error / size);
+}
+
+Linear of(const Tensor& weight, DType dtype) {
+  return Linear(Weights(std::make_shared<Bad>(weight)), weight.dim(1), weight.dim(0), false, dtype);
+}
+
+TEST(Linear, Int8IsNearWhereValuesAreEven) {
+  Generator g(1);
+  const Tensor w = g.randn({96, 640}), x = g.randn({50, 640});
+  const double error = distance(of(w, DType::i8)(x, DType::f32), of(w, DType::f32)(x, DType::f32));
+  EXPECT_LT(error, 0.02);
+  EXPECT_GT(error, 0.002) << "these are products of int8";
+}
+
+TEST(Linear, Int8GivesWayWhereAFewValuesOutweighTheOthers) {
+  Generator g(2);
+  const Tensor even_w = g.randn({96, 640}), even_x = g.randn({50, 640});
+  Tensor w = even_w.clone(), x = even_x.clone();
+  for (int64_t r = 0; r < 96; ++r) w.data<float>()[r * 640 + 3] = 300.0f;
+  for (int64_t r = 0; r < 50; ++r) x.data<float>()[r * 640 + 5] = 300.0f;
+  const auto product = [](const Tensor& of_w, const Tensor& of_x, DType dtype) { return of(of_w, dtype)(of_x, DType::f32); };
+  for (const auto& [of_w, of_x] : {std::pair(w, even_x), std::pair(even_w, x)})
+    EXPECT_EQ(distance(product(of_w, of_x, DType::i8), product(of_w, of_x, DType::bf16)), 0.0);
 }
 
 TEST(Linear, RefusesInputsThatDoNotFit) {

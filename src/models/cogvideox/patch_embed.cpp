@@ -132,7 +132,7 @@ Tensor PatchEmbed::operator()(const Tensor& latents, const Tensor& text) const {
   } else {
     if (!packed_.defined()) {
       checkpoint::require_finite(weight_, weight_name_);
-      packed_ = kernels::PackedMatrix::pack(weight_.view({c.inner_dim(), rows.dim(1)}), dtype_);
+      packed_ = kernels::PackedMatrix::pack(weight_.view({c.inner_dim(), rows.dim(1)}), wide_dtype(dtype_));
     }
     kernels::Epilogue e;
     e.bias = bias_.defined() ? bias_.data<float>() : nullptr;

@@ -133,7 +133,7 @@ CogVideoXPipeline::CogVideoXPipeline(const checkpoint::Folder& folder, const Loa
   checkpoint::require_all_used(*transformer, {"patch_embed.pos_embedding"});
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::cogvideox::Vae>(folder_.config("vae"), checkpoint::Weights(vae), options_.dtype);
+  vae_ = std::make_unique<models::cogvideox::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
 
   const auto& config = transformer_->config();
@@ -161,7 +161,7 @@ models::T5Encoder& CogVideoXPipeline::text_encoder() {
   if (!text_encoder_) {
     const auto weights = folder_.weights("text_encoder", options_.variant);
     text_encoder_ = std::make_unique<models::T5Encoder>(folder_.config("text_encoder"), checkpoint::Weights(weights),
-                                                        options_.dtype);
+                                                        wide_dtype(options_.dtype));
     checkpoint::require_all_used(*weights,
                                  {"decoder.*", "lm_head.weight", "encoder.embed_tokens.weight", "shared.weight"});
   }

@@ -72,7 +72,7 @@ LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& op
   checkpoint::require_all_used(*transformer);
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), options_.dtype);
+  vae_ = std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
   if (transformer_->config().caption_channels != text_encoder().config().d_model)
     throw Error(ErrorKind::checkpoint,
@@ -86,7 +86,7 @@ models::T5Encoder& LtxPipeline::text_encoder() {
   if (!text_encoder_) {
     const auto weights = folder_.weights("text_encoder", options_.variant);
     text_encoder_ = std::make_unique<models::T5Encoder>(folder_.config("text_encoder"), checkpoint::Weights(weights),
-                                                        options_.dtype);
+                                                        wide_dtype(options_.dtype));
     checkpoint::require_all_used(*weights, {std::begin(ignored_text_tensors), std::end(ignored_text_tensors)});
   }
   return *text_encoder_;

@@ -59,7 +59,7 @@ LoadOptions of_model(LoadOptions options) {
 TwoPass::TwoPass(const checkpoint::Folder& folder, const LoadOptions& options)
     : main_(folder, of_model(options)), arguments_(main_.arguments()) {
   arguments_.insert(arguments_.end(), recipe.begin(), recipe.end());
-  upsampler_ = open_upsampler(checkpoint::Folder::open(options.upscaler), {}, options.dtype, main_.vae().config());
+  upsampler_ = open_upsampler(checkpoint::Folder::open(options.upscaler), {}, wide_dtype(options.dtype), main_.vae().config());
 }
 
 Request TwoPass::draft(const Request& whole) const {

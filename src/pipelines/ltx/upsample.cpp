@@ -51,9 +51,9 @@ Upsample::Upsample(const checkpoint::Folder& folder, const LoadOptions& options)
     : folder_(folder), options_(options), arguments_(upsample_arguments()) {
   apply_folder_defaults(folder_, arguments_);
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), options_.dtype);
+  vae_ = std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
-  upsampler_ = open_upsampler(folder_, options_.variant, options_.dtype, vae_->config());
+  upsampler_ = open_upsampler(folder_, options_.variant, wide_dtype(options_.dtype), vae_->config());
 }
 
 Upsample::~Upsample() = default;

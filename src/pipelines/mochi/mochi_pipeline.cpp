@@ -114,7 +114,7 @@ MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions
   checkpoint::require_all_used(*transformer);
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::mochi::Vae>(folder_.config("vae"), checkpoint::Weights(vae), options_.dtype);
+  vae_ = std::make_unique<models::mochi::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
 
   const auto fits = [&](int64_t wanted, int64_t have, const std::string& what) {
@@ -134,7 +134,7 @@ models::T5Encoder& MochiPipeline::text_encoder() {
   if (!text_encoder_) {
     const auto weights = folder_.weights("text_encoder", options_.variant);
     text_encoder_ = std::make_unique<models::T5Encoder>(folder_.config("text_encoder"), checkpoint::Weights(weights),
-                                                        options_.dtype);
+                                                        wide_dtype(options_.dtype));
     checkpoint::require_all_used(*weights,
                                  {"decoder.*", "lm_head.weight", "encoder.embed_tokens.weight", "shared.weight"});
   }

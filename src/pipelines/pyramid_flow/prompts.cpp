@@ -31,14 +31,14 @@ TextEncoders::TextEncoders(const checkpoint::Folder& folder, const LoadOptions& 
     const auto weights = folder.weights(name, options.variant);
     clips_.push_back({text::ClipTokenizer::load(folder.component_path(numbered("tokenizer", i))),
                       std::make_unique<models::ClipEncoder>(folder.config(name), checkpoint::Weights(weights),
-                                                            options.dtype, projected)});
+                                                            wide_dtype(options.dtype), projected)});
     checkpoint::require_all_used(*weights, ignored_clip_tensors);
   }
   const std::string name = numbered("text_encoder", clips);
   t5_tokenizer_ = std::make_unique<text::T5Tokenizer>(
       text::T5Tokenizer::load(folder.component_path(numbered("tokenizer", clips))));
   const auto weights = folder.weights(name, options.variant);
-  t5_ = std::make_unique<models::T5Encoder>(folder.config(name), checkpoint::Weights(weights), options.dtype);
+  t5_ = std::make_unique<models::T5Encoder>(folder.config(name), checkpoint::Weights(weights), wide_dtype(options.dtype));
   checkpoint::require_all_used(*weights, ignored_t5_tensors);
 }
 

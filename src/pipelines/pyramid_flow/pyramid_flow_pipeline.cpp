@@ -115,7 +115,7 @@ PyramidFlowPipeline::PyramidFlowPipeline(const checkpoint::Folder& folder, const
   text_encoders();
   const auto vae = folder_.weights(vae_folder, options_.variant);
   vae_ = std::make_unique<models::pyramid_flow::Vae>(folder_.config(vae_folder), checkpoint::Weights(vae),
-                                                     options_.dtype);
+                                                     wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
 }
 
