@@ -173,7 +173,12 @@ void PyramidFlowPipeline::choose_variant(json& a, bool with_picture) const {
     const bool large = sized && a.at("width").get<int64_t>() * a.at("height").get<int64_t>() > 2 * small_pixels;
     const std::string* best = picture ? find("_image") : nullptr;
     if (!best) best = find(large ? "_768p" : "_384p");
-    if (!best) best = find(large ? "_384p" : "_768p");
+    if (const std::string* other = find("_384p"); !best && large && other)
+      throw Error(ErrorKind::usage,
+                  a.at("width").dump() + "x" + a.at("height").dump() +
+                      " is for diffusion_transformer_768p, which the folder does not have",
+                  "download it, choose a size like 640x384, or insist with --set model_variant=" + *other);
+    if (!best) best = find("_768p");
     a["model_variant"] = best ? *best : variants_.front();
   }
   const auto variant = a.at("model_variant").get<std::string>();
