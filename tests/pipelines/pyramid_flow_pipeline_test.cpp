@@ -80,6 +80,7 @@ TEST_F(PyramidFlowSmall, NamesTheNearestLegalValues) {
   refuses({{"model_variant", "diffusion_transformer_4k"}}, "diffusion_transformer_4k");
   refuses({{"num_images_per_prompt", 2}}, "num_images_per_prompt");
   refuses({{"video_guidance", 3}}, "video_guidance_scale");
+  refuses({{"history_memory", -0.5}}, "history_memory");
 }
 
 TEST_F(PyramidFlowSmall, WantsTheTransformerOfTheSize) {

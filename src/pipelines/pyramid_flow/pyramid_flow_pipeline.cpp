@@ -20,6 +20,7 @@ constexpr const char* vae_folder = "causal_video_vae";
 //! What the authors append to every prompt, but not to the negative one.
 constexpr const char* prompt_suffix = ", hyper quality, Ultra HD, 8K";
 constexpr int64_t stages = 3;
+constexpr double gigabyte = 1e9, most_gigabytes = 1e6;
 constexpr int64_t small_tile = 256, large_tile = 512;
 constexpr double usual_video_guidance = 7.0, usual_picture_guidance = 4.0;
 
@@ -49,7 +50,9 @@ std::vector<Argument> all_arguments() {
       {"scheduler_gamma", "float", 1.0 / 3.0, "of the noise that a stage begins with"},
       {"frame_rate", "float", 24.0, "frames a second"},
       {"stream", "bool", true, "decode each frame of latents when it is done, with the decoder's weights beside the "
-                               "denoiser's in memory; false: all of them at the end, in less memory"}};
+                               "denoiser's in memory; false: all of them at the end, in less memory"},
+      {"history_memory", "float", 2.0, "GB for what later frames use again of earlier ones; saves time and changes "
+                                       "nothing else"}};
 }
 
 //! "num_inference_steps" as one number a stage. Error(usage).
@@ -208,6 +211,9 @@ void PyramidFlowPipeline::check(const json& a, bool with_picture) const {
   if (ends_in(a.at("model_variant").get<std::string>(), "_image") && (with_picture || a.at("temp").get<int64_t>() != 1))
     throw Error(ErrorKind::usage, a.at("model_variant").get<std::string>() + " makes single pictures only",
                 "set temp to 1, or model_variant to diffusion_transformer_384p or _768p");
+  if (const double memory = a.at("history_memory").get<double>(); !(memory >= 0 && memory <= most_gigabytes))
+    throw Error(ErrorKind::usage, "history_memory is " + a.at("history_memory").dump() + ", which cannot be",
+                "use 0 or more GB");
   media::fit_named(a.at("resize_mode").get<std::string>());
   scheduler(a);
 }
@@ -356,12 +362,20 @@ double PyramidFlowPipeline::guidance_of(const Run& run, int64_t unit) const {
 }
 
 //! The velocities of the noisy frame, one a prompt.
-Tensor PyramidFlowPipeline::predict(const Run& run, const std::vector<models::pyramid_flow::Context>& contexts,
-                                    double timestep, const Monitor& monitor) {
+Tensor PyramidFlowPipeline::predict(const Run& run, const Place& at,
+                                    const std::vector<models::pyramid_flow::Context>& contexts, double timestep,
+                                    HistoryCache& cache, const Monitor& monitor) {
+  const auto clean = run.state.find("clean");
+  const int64_t settled = clean == run.state.end() ? 0 : settled_frames(clean->second.dim(1), at.stage);
   std::vector<Tensor> velocities;
-  for (const auto& context : contexts)
-    velocities.push_back(batched((*transformer_)(context, unbatched(run.latents), static_cast<float>(timestep),
-                                                 [&] { monitor.check(); })));
+  for (size_t i = 0; i < contexts.size(); ++i) {
+    const auto& runs = contexts[i].sequence.runs();
+    auto& known = cache.at(at.stage, at.index, i);
+    const int64_t keep = cache.grant(known, settled == 0 ? 0 : runs[static_cast<size_t>(settled) - 1].end,
+                                     transformer_->key_value_bytes());
+    velocities.push_back(batched((*transformer_)(contexts[i], unbatched(run.latents), static_cast<float>(timestep),
+                                                 [&] { monitor.check(); }, &known, keep)));
+  }
   return velocities.size() == 1 ? velocities[0] : Tensor::concat(velocities, 0);
 }
 
@@ -411,6 +425,7 @@ void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnF
     const std::vector<Prompt> prompts = encode_prompts(run, monitor);
     if (begun) on_frames(run);
     monitor.report("denoise", run.step, run.steps);
+    HistoryCache cache(static_cast<int64_t>(a.at("history_memory").get<double>() * gigabyte));
     schedulers::PyramidFlowMatchScheduler::Steps steps;
     std::vector<models::pyramid_flow::Context> contexts;  // of the prompts, in this stage
     while (run.step < run.steps) {
@@ -436,7 +451,8 @@ void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnF
         }
       }
       const std::string step_name = name + ".step" + std::to_string(at.index);
-      const Tensor predicted = predict(run, contexts, steps.timesteps[static_cast<size_t>(at.index)], monitor);
+      const Tensor predicted =
+          predict(run, at, contexts, steps.timesteps[static_cast<size_t>(at.index)], cache, monitor);
       if (monitor.probe) monitor.probe(step_name + ".model_output", predicted);
       Tensor velocity = predicted.slice(0, 1);
       if (is_guided(run)) {

@@ -5,6 +5,7 @@
 #include "models/pyramid_flow/transformer.h"
 #include "models/pyramid_flow/vae.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/pyramid_flow/history_cache.h"
 #include "pipelines/pyramid_flow/latents.h"
 #include "pipelines/pyramid_flow/picture_stream.h"
 #include "pipelines/pyramid_flow/prompts.h"
@@ -61,8 +62,8 @@ private:
   //! Whether a run begins with a picture.
   static bool begins_with_picture(const Run& run);
   double guidance_of(const Run& run, int64_t unit) const;
-  Tensor predict(const Run& run, const std::vector<models::pyramid_flow::Context>& contexts, double timestep,
-                 const Monitor& monitor);
+  Tensor predict(const Run& run, const Place& at, const std::vector<models::pyramid_flow::Context>& contexts,
+                 double timestep, HistoryCache& cache, const Monitor& monitor);
   models::pyramid_flow::VaeTiling tiling(const nlohmann::json& arguments) const;
 
   checkpoint::Folder folder_;
