@@ -70,7 +70,7 @@ TEST_P(PyramidFlowHistoryRun, MemoryChangesNoBit) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       const auto pipeline = test::load_case(golden, dtype);
       std::vector<Tensor> latents;
-      for (const double gigabytes : {0.0, 3e-4, 2.0}) {
+      for (const double gigabytes : {0.0, 1.5e-4, 2.0}) {
         request.arguments["history_memory"] = gigabytes;
         pipelines::Run run = pipeline->begin(request);
         pipeline->denoise(run, {});
