@@ -51,8 +51,11 @@ void decode(const Options& o) {
       remove_parts(o.output, clips);
       print_error(interrupted, o.json);
     });
-    summary.files = render(*pipeline, run, o.output,
-                           describe(run, pipeline->reference_class(), model, compute_dtype(session.dtype)), o.quality, monitor);
+    const auto open = clip_writers(o.output, clips, o.quality, [&] {
+      return describe(run, pipeline->reference_class(), model, compute_dtype(session.dtype));
+    });
+    for (int64_t i = 0; i < clips; ++i) pipeline->decode(run, i, *open(i), monitor);
+    summary.files = clip_paths(o.output, clips);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::interrupted) throw;
     throw interrupted;

@@ -37,7 +37,7 @@ struct Holding {
 bool has_weights(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error))
-    if (entry.path().extension() == ".safetensors") return true;
+    if (entry.path().extension() == ".safetensors" || entry.path().extension() == ".bin") return true;
   return false;
 }
 
@@ -62,14 +62,25 @@ std::vector<Holding> holdings_of(const checkpoint::Folder& folder) {
   return all;
 }
 
+//! Whether a family decodes while it denoises, unless it is told otherwise.
+bool streams(const pipelines::Pipeline* pipeline) {
+  if (!pipeline) return false;
+  const auto& all = pipeline->arguments();
+  return std::any_of(all.begin(), all.end(),
+                     [](const auto& a) { return a.name == "stream" && a.default_value == true; });
+}
+
 //! Weights that stand in memory at once in bf16: encoders of text are streamed from the file, the denoiser and the
-//! decoder are packed, each in its stage.
-uint64_t memory_needed(const std::vector<Holding>& holdings) {
+//! decoder are packed, each in its stage or `together`.
+uint64_t memory_needed(const std::vector<Holding>& holdings, bool together) {
   constexpr uint64_t bytes_of_bf16 = 2;
-  uint64_t most = 0;
-  for (const Holding& h : holdings)
-    if (h.component.name.rfind("text_encoder", 0) != 0) most = std::max(most, h.parameters * bytes_of_bf16);
-  return most;
+  uint64_t denoiser = 0, other = 0;
+  for (const Holding& h : holdings) {
+    if (h.component.name.rfind("text_encoder", 0) == 0) continue;
+    uint64_t& most = h.component.name.find("transformer") != std::string::npos ? denoiser : other;
+    most = std::max(most, h.parameters * bytes_of_bf16);
+  }
+  return together ? denoiser + other : std::max(denoiser, other);
 }
 
 std::string dtypes_of(const Holding& h) {
@@ -115,15 +126,17 @@ void show_folder(const fs::path& path, const std::string& reference_class, bool 
                 {"problem", pipeline ? json() : json(problem)},
                 {"components", components},
                 {"arguments", arguments},
-                {"estimated_weight_bytes", memory_needed(holdings)}});
+                {"estimated_weight_bytes", memory_needed(holdings, streams(pipeline.get()))}});
     return;
   }
   const std::string family = pipeline ? pipeline->family() : published;
   fmt::print("{}\n{}{}, {}\n\n", path.string(), folder.pipeline_class(), family.empty() ? "" : " (" + family + ")",
              pipeline ? "prax runs it" : "prax cannot run it as it is");
   uint64_t parameters = 0, bytes = 0;
+  size_t widest = 16;
+  for (const Holding& h : holdings) widest = std::max(widest, h.component.name.size());
   for (const Holding& h : holdings) {
-    fmt::print("  {:<16} {:<34}", h.component.name, h.component.class_name);
+    fmt::print("  {:<{}} {:<34}", h.component.name, widest, h.component.class_name);
     if (h.tensors)
       fmt::print(" {:>15} parameters  {:>8}  {}", human_count(h.parameters), human_bytes(h.bytes), dtypes_of(h));
     if (!h.problem.empty()) fmt::print(" {}", h.problem);
@@ -131,8 +144,9 @@ void show_folder(const fs::path& path, const std::string& reference_class, bool 
     parameters += h.parameters;
     bytes += h.bytes;
   }
+  const uint64_t needed = memory_needed(holdings, streams(pipeline.get()));
   fmt::print("\n  {} parameters, {} on disk; estimate: {} of weights in memory at once in bf16, plus the clip\n",
-             human_count(parameters), human_bytes(bytes), human_bytes(memory_needed(holdings)));
+             human_count(parameters), human_bytes(bytes), human_bytes(needed));
   if (!pipeline) return fmt::print("\n  {}\n", problem);
   fmt::print("\n  as {}, --set takes these, with their defaults:\n", pipeline->reference_class());
   for (const auto& a : pipeline->arguments())

@@ -48,8 +48,9 @@ constexpr std::array publications{
                 "picture to video"},
     Publication{"Mochi 1", "genmo/mochi-1-preview", "MochiPipeline", "Apache-2.0", "text to video, 10B"},
     Publication{"Pyramid Flow", "rain1011/pyramid-flow-miniflux", "PyramidDiTForVideoGeneration", see_there,
-                "text and picture to video"},
-    Publication{"Pyramid Flow", "rain1011/pyramid-flow-sd3", "PyramidDiTForVideoGeneration", see_there, "text and picture to video"}};
+                "text and picture to video (384p, 768p), text to picture"},
+    Publication{"Pyramid Flow", "rain1011/pyramid-flow-sd3", "PyramidDiTForVideoGeneration", see_there,
+                "text and picture to video (384p, 768p)"}};
 
 }  // namespace
 
@@ -81,13 +82,13 @@ struct Found {
 
 void look_in(const fs::path& folder, std::set<fs::path>& seen, std::vector<Found>& found) {
   std::error_code error;
-  if (!fs::is_regular_file(folder / "model_index.json", error)) return;
+  if (!checkpoint::Folder::is_there(folder)) return;
   const fs::path real = fs::canonical(folder, error);
   if (error || !seen.insert(real).second) return;
   try {
     found.push_back({folder, checkpoint::Folder::open(folder).pipeline_class()});
   } catch (const Error&) {
-    found.push_back({folder, "broken model_index.json"});
+    found.push_back({folder, "broken model folder"});
   }
 }
 

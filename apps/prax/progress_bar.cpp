@@ -42,10 +42,14 @@ ProgressBar::Mode ProgressBar::pick_mode(bool json, bool quiet) {
 void ProgressBar::update(const Progress& progress, Clock::time_point now) {
   const bool stage_began = progress.stage != stage_;
   if (stage_began) {
-    if (!stage_.empty()) seconds_[stage_] += seconds_between(stage_begin_, now);
+    if (!stage_.empty()) {
+      seconds_[stage_] += seconds_between(stage_begin_, now);
+      step_seconds_before_[stage_] = step_seconds_;
+    }
     stage_ = progress.stage;
     stage_begin_ = step_begin_ = now;
-    step_seconds_ = -1;
+    const auto before = step_seconds_before_.find(stage_);
+    step_seconds_ = before == step_seconds_before_.end() ? -1 : before->second;
     step_ = progress.step;
   } else if (progress.step < step_) {  // the stage again, for the next clip
     step_begin_ = now;

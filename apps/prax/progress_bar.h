@@ -49,6 +49,7 @@ private:
   std::string stage_;
   int64_t step_ = 0, steps_ = 0;
   double step_seconds_ = -1;  // smoothed
+  std::map<std::string, double> step_seconds_before_;  // of stages that were left and may be entered again
   Clock::time_point stage_begin_, step_begin_, shown_;
   std::map<std::string, double> seconds_;
   bool on_screen_ = false;

@@ -51,21 +51,21 @@ std::map<std::string, std::string> describe(const pipelines::Run& run, const std
           {"software", "prax " PRAX_VERSION}};
 }
 
-std::vector<fs::path> render(pipelines::Pipeline& pipeline, const pipelines::Run& run, const fs::path& output,
-                             const std::map<std::string, std::string>& metadata, int quality,
-                             const pipelines::Monitor& monitor) {
-  const int64_t count = run.latents.dim(0);
+std::vector<fs::path> clip_paths(const fs::path& output, int64_t count) {
   std::vector<fs::path> files;
-  for (int64_t index = 0; index < count; ++index) {
+  for (int64_t index = 0; index < count; ++index) files.push_back(clip_path(output, index, count));
+  return files;
+}
+
+pipelines::OpenSink clip_writers(const fs::path& output, int64_t count, int quality,
+                                 std::function<std::map<std::string, std::string>()> describe) {
+  return [=, describe = std::move(describe)](int64_t index) {
     media::WriterOptions options;
-    options.metadata = metadata;
+    options.metadata = describe();
     if (count > 1) options.metadata["clip"] = std::to_string(index + 1);
     options.quality = quality;
-    files.push_back(clip_path(output, index, count));
-    const auto writer = media::open_writer(files.back(), options);
-    pipeline.decode(run, index, *writer, monitor);
-  }
-  return files;
+    return media::open_writer(clip_path(output, index, count), options);
+  };
 }
 
 DType compute_dtype(const std::string& name) {

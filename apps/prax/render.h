@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,11 +21,13 @@ std::string model_name(const std::string& model);
 std::map<std::string, std::string> describe(const pipelines::Run& run, const std::string& reference_class,
                                             const std::string& model, DType dtype);
 
-//! Decodes every clip of the run to its file and returns the files. Each exists only when it is complete.
-std::vector<std::filesystem::path> render(pipelines::Pipeline& pipeline, const pipelines::Run& run,
-                                          const std::filesystem::path& output,
-                                          const std::map<std::string, std::string>& metadata, int quality,
-                                          const pipelines::Monitor& monitor);
+//! Where all clips go.
+std::vector<std::filesystem::path> clip_paths(const std::filesystem::path& output, int64_t count);
+
+//! Opens the writers of `count` clips' files, each of which exists only when it is complete. `describe` says what goes
+//! into the files.
+pipelines::OpenSink clip_writers(const std::filesystem::path& output, int64_t count, int quality,
+                                 std::function<std::map<std::string, std::string>()> describe);
 
 //! "f32" or "bf16"; Error(usage) for anything else.
 DType compute_dtype(const std::string& name);

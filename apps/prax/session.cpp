@@ -125,10 +125,11 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
         preview.clear();
       }
     };
-    pipeline.denoise(run, monitor);
-    const auto metadata = describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype));
+    pipeline.generate(run, clip_writers(options.output, clips, options.quality, [&] {
+      return describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype));
+    }), monitor);
     Summary summary;
-    summary.files = render(pipeline, run, options.output, metadata, options.quality, monitor);
+    summary.files = clip_paths(options.output, clips);
     bar.finish();
     bar.clear();
     summary.seconds = std::chrono::duration<double>(ProgressBar::Clock::now() - started).count();

@@ -220,8 +220,12 @@ std::vector<Component> components_without_index(const fs::path& path) {
 
 }  // namespace
 
+bool Folder::is_there(const fs::path& path) {
+  return is_file(path / "model_index.json") || is_file(path / pyramid_flow_vae / "config.json");
+}
+
 Folder Folder::open(const fs::path& path) {
-  if (!is_file(path / "model_index.json") && is_file(path / pyramid_flow_vae / "config.json")) {
+  if (!is_file(path / "model_index.json") && is_there(path)) {
     Folder folder;
     folder.path_ = path;
     folder.pipeline_class_ = pyramid_flow_class;

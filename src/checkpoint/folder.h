@@ -22,11 +22,13 @@ struct Component {
 //! index; what is in them says what they are.
 class Folder {
 public:
+  //! Whether a path looks like such a folder, without reading its files.
+  static bool is_there(const std::filesystem::path& path);
   //! Throws Error(checkpoint) when the path is no such folder, saying what is missing.
   static Folder open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  //! `_class_name` of model_index.json, e.g. "LTXPipeline".
+  //! `_class_name` of model_index.json, e.g. "LTXPipeline"; of Pyramid Flow its authors' class.
   const std::string& pipeline_class() const { return pipeline_class_; }
   const std::vector<Component>& components() const { return components_; }
   const Component* find(const std::string& name) const;

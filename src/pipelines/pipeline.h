@@ -92,6 +92,9 @@ struct LoadOptions {
   checkpoint::LoraMode lora_mode = checkpoint::LoraMode::automatic;
 };
 
+//! Opens the sink of a clip; called once for each.
+using OpenSink = std::function<std::unique_ptr<media::FrameSink>(int64_t index)>;
+
 //! A model folder made ready to run. Weights are mapped, packed when first used, and let go by stage.
 class Pipeline {
 public:
@@ -109,6 +112,13 @@ public:
   //! Decodes clip `index` of the batch into the sink as frames become ready; calls begin(), frame()..., finish().
   //! Leaves the run as it was.
   virtual void decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) = 0;
+  //! denoise(), then decode() of every clip. A family whose clips become final piece by piece hands over each piece at
+  //! once, while later ones are still noise; the frames are the same. A sink gets all frames of its clip, so that a run
+  //! that was interrupted decodes again what it had.
+  virtual void generate(Run& run, const OpenSink& open, const Monitor& monitor) {
+    denoise(run, monitor);
+    for (int64_t index = 0; index < run.latents.dim(0); ++index) decode(run, index, *open(index), monitor);
+  }
   //! What the family's autoencoder makes of one clip's pixels [1, 3, T, H, W] in -1..1: the moments of its latents
   //! [1, 2 C, F, H', W']. Undefined where a pipeline encodes pictures in its runs anyway.
   virtual Tensor encode(const Tensor& /*pixels*/) { return {}; }

@@ -48,6 +48,22 @@ TEST(ProgressBar, ANewStageBeginsAnew) {
   EXPECT_DOUBLE_EQ(bar.seconds().at("decode"), 4);
 }
 
+TEST(ProgressBar, AStageThatGoesOnKeepsItsEstimate) {
+  ProgressBar bar(ProgressBar::Mode::quiet);
+  const Clock::time_point start{};
+  bar.update({"denoise", 0, 4}, start);
+  bar.update({"denoise", 1, 4}, start + 2s);
+  bar.update({"decode", 0, 2}, start + 2s);
+  bar.update({"decode", 1, 2}, start + 7s);
+  bar.update({"denoise", 1, 4}, start + 7s);
+  EXPECT_DOUBLE_EQ(bar.seconds_left(), 6);
+  bar.update({"denoise", 2, 4}, start + 9s);
+  EXPECT_DOUBLE_EQ(bar.seconds_left(), 4);
+  bar.finish(start + 9s);
+  EXPECT_DOUBLE_EQ(bar.seconds().at("denoise"), 4);
+  EXPECT_DOUBLE_EQ(bar.seconds().at("decode"), 5);
+}
+
 TEST(ProgressBar, FitsAnyTerminal) {
   ProgressBar bar(ProgressBar::Mode::quiet);
   const Clock::time_point start{};

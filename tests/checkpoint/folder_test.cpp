@@ -123,7 +123,9 @@ TEST_F(ModelFolder, NoWeights) {
 
 TEST_F(ModelFolder, ReadsPyramidFlowWithoutAnIndex) {
   std::filesystem::remove(root_ / "model_index.json");
+  EXPECT_FALSE(Folder::is_there(root_.path()));
   root_.write("causal_video_vae/config.json", R"({"_class_name": "CausalVideoVAE"})");
+  EXPECT_TRUE(Folder::is_there(root_.path()));
   root_.write("diffusion_transformer_384p/config.json", R"({"_class_name": "PyramidFluxTransformer"})");
   root_.write("text_encoder/config.json", R"({"architectures": ["CLIPTextModel"]})");
   root_.write("tokenizer/vocab.json", "{}");

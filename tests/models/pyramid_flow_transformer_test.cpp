@@ -1,6 +1,7 @@
 #include "models/pyramid_flow/transformer.h"
 
 #include "pyramid_flow.h"
+#include "tensor/random.h"
 #include "tensor/parallel.h"
 
 namespace prax {
@@ -90,6 +91,42 @@ TEST_P(PyramidFlowTransformer, SeesNothingOfLaterFrames) {
   }
   EXPECT_LT(first, 1e-5);
   EXPECT_GT(second, 1e-2);
+}
+
+TEST_P(PyramidFlowTransformer, KnownKeysAndValuesAreThoseOfTheWholeSequence) {
+  const PyramidFlowGolden golden(GetParam());
+  const Tensor text = row(golden["first.text"], 0).slice(0, 3), pooled = row(golden["first.pooled"], 0);
+  const Tensor noisy = row(golden["first.clip0"], 0);
+  const int64_t channels = noisy.dim(0), height = noisy.dim(2), width = noisy.dim(3), p = 2;
+  const auto clip = [&](uint64_t seed, int64_t frames) {
+    return Generator(seed).randn({channels, frames, height / 2, width / 2});
+  };
+  const Tensor first = clip(1, 1), second = clip(2, 1), third = clip(3, 1);
+  const std::vector<Tensor> shorter{first, second}, longer{Tensor::concat({first, second}, 1), third};
+  const int64_t frame_tokens = height / 2 / p * (width / 2 / p);
+  test::on_every_isa([&] {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      const auto transformer = load(golden, dtype);
+      const auto before = transformer->prepare(shorter, noisy.shape(), text, pooled);
+      const auto after = transformer->prepare(longer, noisy.shape(), text, pooled);
+      models::pyramid_flow::KeyValues known;
+      const Tensor kept = (*transformer)(before, noisy, 400.0f, {}, &known, before.sequence.noisy_begin());
+      ASSERT_EQ(known.tokens, 3 + 2 * frame_tokens);
+      EXPECT_EQ(test::relative_error(kept, (*transformer)(before, noisy, 400.0f)), 0);
+      const Tensor want = (*transformer)(after, noisy, 400.0f);
+      EXPECT_EQ(test::relative_error((*transformer)(after, noisy, 400.0f, {}, &known, 0), want), 0);
+      const auto grown = (*transformer)(after, noisy, 400.0f, {}, &known, after.sequence.noisy_begin());
+      EXPECT_EQ(test::relative_error(grown, want), 0);
+      EXPECT_EQ(known.tokens, 3 + 3 * frame_tokens);
+      EXPECT_EQ(test::relative_error((*transformer)(after, noisy, 400.0f, {}, &known, 0), want), 0);
+      // They are read: others make a difference; and they are of this timestep alone.
+      EXPECT_GT(test::relative_error((*transformer)(after, noisy, 500.0f, {}, &known, 0),
+                                     (*transformer)(after, noisy, 500.0f)), 1e-6);
+      models::pyramid_flow::KeyValues broken;
+      broken.tokens = 4;
+      EXPECT_THROW((*transformer)(after, noisy, 400.0f, {}, &broken, 0), Error);
+    }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, PyramidFlowTransformer, testing::Values("flux_transformer", "mmdit_transformer"));

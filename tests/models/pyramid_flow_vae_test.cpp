@@ -99,6 +99,26 @@ TEST(PyramidFlowVae, GivesPicturesAsSoonAsTheirLatentsAreThere) {
                "video.decoded");
 }
 
+TEST(PyramidFlowVae, DecodesAFrameAloneAmidAnotherClip) {
+  const PyramidFlowGolden golden("vae");
+  const auto vae = load(golden, DType::f32);
+  const Tensor latents = item(golden["video.latents"], 0);
+  const Tensor by_frame = latents.permute({1, 0, 2, 3});
+  const auto frame = [&](int64_t t) {
+    return by_frame.slice(t, t + 1).view({latents.dim(0), 1, latents.dim(2), latents.dim(3)});
+  };
+  const Tensor alone = vae->decode_alone(frame(1));
+  std::vector<Tensor> pictures;
+  vae->begin_decoding();
+  for (int64_t t = 0; t < by_frame.dim(0); ++t) {
+    vae->decode_next(frame(t), [&](const Tensor& p) { pictures.push_back(p.view({1, p.dim(0), p.dim(1), p.dim(2)})); });
+    EXPECT_EQ(test::relative_error(vae->decode_alone(frame(1)), alone), 0);
+    EXPECT_EQ(vae->decode_alone(Tensor::zeros({latents.dim(0), 1, 2, 2})).rank(), 3);
+  }
+  vae->end_decoding();
+  EXPECT_EQ(test::relative_error(Tensor::concat(pictures, 0).permute({3, 0, 1, 2}), decode(*vae, latents)), 0);
+}
+
 TEST(PyramidFlowVae, DoesNotDependOnTheNumberOfThreads) {
   const PyramidFlowGolden golden("vae");
   const auto vae = load(golden, DType::f32);

@@ -2,70 +2,26 @@
 
 #include <unistd.h>
 
-#include <cstdlib>
-
 #include "pipelines/intent.h"
-#include "pipelines/ltx_support.h"
+#include "pipelines/pyramid_flow_support.h"
 
 namespace prax {
 namespace {
 
 using nlohmann::json;
-using pipelines::LoadOptions;
 using pipelines::Monitor;
 using pipelines::Request;
 using PipelineRun = pipelines::Run;
+using test::case_folder;
+using test::case_request;
 using test::Golden;
 using test::NoSink;
-
-//! See tests/models/pyramid_flow.h.
-std::filesystem::path cases() {
-  const char* other = std::getenv("PRAX_PYRAMID_FLOW_CASES");
-  return other ? other : std::filesystem::path(PRAX_TEST_DATA) / "cases" / "pyramid_flow";
-}
-
-Golden golden_of(const std::string& name) { return Golden((cases() / name).string()); }
-std::filesystem::path case_folder(const Golden& golden) {
-  return cases() / golden.json["checkpoint"].get<std::string>();
-}
-
-Request case_request(const Golden& golden) {
-  const json& c = golden.json;
-  Request request;
-  request.prompt = c["prompt"];
-  request.negative_prompt = c["negative_prompt"];
-  request.seed = c["default_generator_seed"];
-  if (!c["initial_noise_generator_seed"].is_null()) {
-    request.global_seed = request.seed;
-    request.seed = c["initial_noise_generator_seed"];
-  }
-  for (const char* name : {"height", "width", "temp", "num_inference_steps", "video_num_inference_steps",
-                           "guidance_scale", "video_guidance_scale"})
-    if (c.contains(name)) request.arguments[name] = c[name];
-  request.arguments["model_variant"] = c["transformer"];
-  if (golden.has("image")) request.tensors["input_image"] = golden["image"];
-  return request;
-}
-
-std::unique_ptr<pipelines::Pipeline> load(const Golden& golden) {
-  return pipelines::load(case_folder(golden), LoadOptions{DType::f32, ""});
-}
-
-std::vector<std::string> runs() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(cases())) {
-    const std::string name = entry.path().filename();
-    if (name.ends_with("_t2v") || name.ends_with("_t2i") || name.ends_with("_i2v")) names.push_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 class PyramidFlowRun : public testing::TestWithParam<std::string> {};
 
 TEST_P(PyramidFlowRun, EveryRecordedTensorIsTheReferences) {
-  const Golden golden = golden_of(GetParam());
-  const auto pipeline = load(golden);
+  const Golden golden = test::pyramid_flow_golden(GetParam());
+  const auto pipeline = test::load_case(golden);
   const auto seen = test::run_of(*pipeline, case_request(golden));
   for (const auto& [name, entry] : golden.tensors->entries()) {
     if (name == "image" || name == "frames" || name == "decoded") continue;
@@ -87,11 +43,11 @@ TEST_P(PyramidFlowRun, EveryRecordedTensorIsTheReferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, PyramidFlowRun, testing::ValuesIn(runs()));
+INSTANTIATE_TEST_SUITE_P(Cases, PyramidFlowRun, testing::ValuesIn(test::pyramid_flow_runs()));
 
 class PyramidFlowSmall : public testing::Test {
 protected:
-  PyramidFlowSmall() : golden(golden_of("flux_t2v")), pipeline(load(golden)) {}
+  PyramidFlowSmall() : golden(test::pyramid_flow_golden("flux_t2v")), pipeline(test::load_case(golden)) {}
   void refuses(const json& arguments, const std::string& word) {
     Request request = case_request(golden);
     request.arguments.update(arguments);
@@ -124,6 +80,18 @@ TEST_F(PyramidFlowSmall, NamesTheNearestLegalValues) {
   refuses({{"model_variant", "diffusion_transformer_4k"}}, "diffusion_transformer_4k");
   refuses({{"num_images_per_prompt", 2}}, "num_images_per_prompt");
   refuses({{"video_guidance", 3}}, "video_guidance_scale");
+  refuses({{"history_memory", -0.5}}, "history_memory");
+}
+
+TEST_F(PyramidFlowSmall, WantsTheTransformerOfTheSize) {
+  refuses({{"model_variant", "diffusion_transformer_768p"}}, "it has diffusion_transformer_384p");
+  const json large = {{"model_variant", nullptr}, {"width", 1280}, {"height", 768}};
+  refuses(large, "1280x768 is for diffusion_transformer_768p");
+  refuses(large, "model_variant=diffusion_transformer_384p");
+  Request request = case_request(golden);
+  request.arguments.update(large);
+  request.arguments["model_variant"] = "diffusion_transformer_384p";
+  EXPECT_NO_THROW(pipeline->begin(request));
 }
 
 TEST_F(PyramidFlowSmall, AResumedRunIsBitIdentical) {
@@ -144,7 +112,7 @@ TEST_F(PyramidFlowSmall, AResumedRunIsBitIdentical) {
     EXPECT_THROW(pipeline->denoise(run, monitor), Error);
     PipelineRun saved = pipelines::load_run(file);
     EXPECT_EQ(saved.step, stop);
-    pipeline = load(golden);
+    pipeline = test::load_case(golden);
     EXPECT_EQ(frames(saved), want) << "stopped after step " << stop;
   }
   std::filesystem::remove(file);
@@ -208,8 +176,16 @@ TEST_F(PyramidFlowSmall, PlansAsItsAuthorsDo) {
   plan = pipelines::make_plan(case_folder(golden), {}, request);
   EXPECT_EQ(plan.request.arguments["temp"], 3);
   EXPECT_EQ(plan.request.arguments["guidance_scale"], 3.0);
-  request.arguments = {{"num_frames", 20}};
-  EXPECT_THROW(pipelines::make_plan(case_folder(golden), {}, request), Error);
+  for (const auto& [frames, nearest] : {std::pair{20, "17 or 25"}, {0, "9"}, {2, "1 or 9"}}) {
+    request.arguments = {{"num_frames", frames}};
+    try {
+      pipelines::make_plan(case_folder(golden), {}, request);
+      ADD_FAILURE() << frames << " frames were accepted";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::usage);
+      EXPECT_NE(e.hint().find(nearest), std::string::npos) << e.hint();
+    }
+  }
   pipelines::Intent intent;
   intent.image = "first.png";
   request.arguments = json::object();

@@ -18,27 +18,56 @@ constexpr auto spread = nn::RowLayout::spread;
 
 const float* data_or_null(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 
-//! Every token attends to those of its own time and before. qkv [tokens, 3 dim ...]; rows of `out` are `out_stride`
-//! elements apart.
-void attend(const BlockShape& shape, const Sequence& sequence, const Tensor& qkv, void* out, int64_t out_stride) {
+//! Every token from the scope's on attends to those of its own time and before. qkv [tokens, 3 dim ...]; rows of `out`,
+//! whose first is that of token scope.first, are `out_stride` elements apart.
+void attend(const BlockShape& shape, const Sequence& sequence, const Scope& scope, const Tensor& qkv, void* out,
+            int64_t out_stride) {
   const DType dtype = qkv.dtype();
   const int64_t stride = qkv.dim(1);
   const auto at = [&](const void* data, int64_t elements) {
     return static_cast<const char*>(data) + static_cast<size_t>(elements) * size_of(dtype);
   };
   for (const Sequence::Run& run : sequence.runs()) {
+    if (run.begin < std::max(scope.first, scope.needed)) continue;
     kernels::AttentionArguments a;
     a.shape = {1, shape.heads, run.end - run.begin, run.end, shape.head_dim};
     a.dtype = dtype;
     a.query = {at(qkv.raw(), run.begin * stride), 0, stride, shape.head_dim};
     a.key = {at(qkv.raw(), shape.dim()), 0, stride, shape.head_dim};
     a.value = {at(qkv.raw(), 2 * shape.dim()), 0, stride, shape.head_dim};
-    a.out = static_cast<char*>(out) + static_cast<size_t>(run.begin * out_stride) * size_of(dtype);
+    a.out = static_cast<char*>(out) + static_cast<size_t>((run.begin - scope.first) * out_stride) * size_of(dtype);
     a.out_token_stride = out_stride;
     a.out_head_stride = shape.head_dim;
     a.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
     kernels::attention(a);
   }
+}
+
+//! Keys and values of the first tokens, between qkv [tokens, 3 dim ...] and rows [count, 2 dim].
+void copy_keys_values(const BlockShape& shape, int64_t count, Tensor qkv, Tensor rows, bool to_rows) {
+  const size_t element = size_of(qkv.dtype()), bytes = static_cast<size_t>(2 * shape.dim()) * element;
+  const size_t stride = static_cast<size_t>(qkv.dim(1)) * element;
+  char* keys = static_cast<char*>(qkv.raw()) + static_cast<size_t>(shape.dim()) * element;
+  char* kept = static_cast<char*>(rows.raw());
+  parallel_for(count, 16, [&](int64_t begin, int64_t end) {
+    for (auto t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t)
+      if (to_rows) {
+        std::memcpy(kept + t * bytes, keys + t * stride, bytes);
+      } else {
+        std::memcpy(keys + t * stride, kept + t * bytes, bytes);
+      }
+  });
+}
+
+void recall(const BlockShape& shape, const Scope& scope, const Tensor& qkv) {
+  if (scope.first > 0) copy_keys_values(shape, scope.first, qkv, *scope.known, false);
+}
+
+void remember(const BlockShape& shape, const Scope& scope, const Tensor& qkv) {
+  if (scope.keep <= scope.first) return;
+  Tensor all = Tensor::empty({scope.keep, 2 * shape.dim()}, qkv.dtype());
+  copy_keys_values(shape, scope.keep, qkv, all, true);
+  *scope.known = all;
 }
 
 nn::Linear stacked(const checkpoint::Weights& weights, const char* q, const char* k, const char* v,
@@ -148,24 +177,35 @@ void JointBlock::finish(const Stream& stream, const Tensor& attended, const floa
   stream.down.into(inner, x, fusion);
 }
 
-void JointBlock::operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence, const Rotary& rotary) const {
-  const int64_t dim = shape_.dim(), tokens = x.dim(0), text_tokens = sequence.text_tokens();
+void JointBlock::operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence, const Rotary& rotary,
+                            const Scope& scope) const {
+  const int64_t dim = shape_.dim(), tokens = sequence.tokens(), text_tokens = sequence.text_tokens();
+  const int64_t first = scope.first;
   const DType dtype = kernels::activation_dtype(shape_.dtype);
-  const Tensor of_image = image_.modulation(silu_temb), of_text = text_.modulation(silu_temb);
-  const float *ada = of_image.data<float>(), *ada_text = of_text.data<float>();
-  const Tensor text = x.slice(0, text_tokens), image = x.slice(text_tokens, tokens);
+  const bool with_text = first < text_tokens;
+  const auto rows = [first](const Tensor& t, int64_t begin, int64_t end) {
+    return t.slice(begin - first, end - first);
+  };
 
-  Tensor attended = nn::empty_rows(tokens, dim, dtype, spread);
+  Tensor attended = nn::empty_rows(tokens - first, dim, dtype, spread);
+  const Tensor of_image = image_.modulation(silu_temb), of_text = with_text ? text_.modulation(silu_temb) : Tensor();
+  const float *ada = of_image.data<float>(), *ada_text = data_or_null(of_text);
   {
     const Tensor qkv = nn::empty_rows(tokens, 3 * dim, dtype, spread);
+    recall(shape_, scope, qkv);
     // The last block's text has a continuous norm: scale before shift, nothing behind the attention.
-    project(text_, text, last_ ? ada_text + dim : ada_text, last_ ? ada_text : ada_text + dim,
-            qkv.slice(0, text_tokens), rotary, 0);
-    project(image_, image, ada, ada + dim, qkv.slice(text_tokens, tokens), rotary, text_tokens);
-    attend(shape_, sequence, qkv, attended.raw(), attended.dim(1));
+    if (with_text)
+      project(text_, rows(x, 0, text_tokens), last_ ? ada_text + dim : ada_text, last_ ? ada_text : ada_text + dim,
+              qkv.slice(0, text_tokens), rotary, 0);
+    const int64_t image = std::max(first, text_tokens);
+    project(image_, rows(x, image, tokens), ada, ada + dim, qkv.slice(image, tokens), rotary, image);
+    attend(shape_, sequence, scope, qkv, attended.raw(), attended.dim(1));
+    remember(shape_, scope, qkv);
   }
-  finish(image_, attended.slice(text_tokens, tokens), ada, image);
-  if (!last_) finish(text_, attended.slice(0, text_tokens), ada_text, text);
+  const int64_t image = std::max({first, scope.needed, text_tokens});
+  finish(image_, rows(attended, image, tokens), ada, rows(x, image, tokens));
+  if (with_text && !last_ && scope.needed < text_tokens)
+    finish(text_, rows(attended, 0, text_tokens), ada_text, rows(x, 0, text_tokens));
 }
 
 SingleBlock::SingleBlock(const checkpoint::Weights& weights, const BlockShape& shape) : shape_(shape) {
@@ -185,33 +225,41 @@ void SingleBlock::release() {
 }
 
 //! x += gate * out([attention(y), gelu(mlp(y))]) of y = norm(x)
-void SingleBlock::operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence,
-                             const Rotary& rotary) const {
-  const int64_t dim = shape_.dim(), tokens = x.dim(0);
+void SingleBlock::operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence, const Rotary& rotary,
+                             const Scope& scope) const {
+  const int64_t dim = shape_.dim(), tokens = sequence.tokens(), first = scope.first;
   const DType dtype = kernels::activation_dtype(shape_.dtype);
   const Tensor ada = modulation_(silu_temb);
-  Tensor both = nn::empty_rows(tokens, (1 + mlp_ratio) * dim, dtype, spread);
+  Tensor both = nn::empty_rows(tokens - first, (1 + mlp_ratio) * dim, dtype, spread);
+  const int64_t begin_needed = std::max<int64_t>(0, scope.needed - first), end = tokens - first;
   {
     const Tensor y = modulated(x, ada.data<float>(), ada.data<float>() + dim, dtype);
-    Tensor qkv = qkv_(y, dtype, {}, spread);
-    ready_heads(shape_, norm_q_, norm_k_, qkv, rotary, 0);
-    attend(shape_, sequence, qkv, both.raw(), both.dim(1));
-    qkv = {};
+    {
+      const Tensor qkv = nn::empty_rows(tokens, 3 * dim, dtype, spread);
+      recall(shape_, scope, qkv);
+      Tensor own = qkv.slice(first, tokens);
+      qkv_.into(y, own);
+      ready_heads(shape_, norm_q_, norm_k_, own, rotary, first);
+      attend(shape_, sequence, scope, qkv, both.raw(), both.dim(1));
+      remember(shape_, scope, qkv);
+    }
     nn::Fusion gelu;
     gelu.activation = kernels::Activation::gelu_tanh;
-    const Tensor inner = mlp_(y, dtype, gelu, spread);
+    const Tensor inner = mlp_(y.slice(begin_needed, end), dtype, gelu, spread);
     const size_t size = size_of(dtype), row = static_cast<size_t>(both.dim(1)) * size;
-    parallel_for(tokens, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t)
-        std::memcpy(static_cast<char*>(both.raw()) + static_cast<size_t>(t) * row + static_cast<size_t>(dim) * size,
+    parallel_for(end - begin_needed, 16, [&](int64_t from, int64_t to) {
+      for (int64_t t = from; t < to; ++t)
+        std::memcpy(static_cast<char*>(both.raw()) + static_cast<size_t>(begin_needed + t) * row +
+                        static_cast<size_t>(dim) * size,
                     static_cast<const char*>(inner.raw()) + static_cast<size_t>(t * inner.dim(1)) * size,
                     static_cast<size_t>(mlp_ratio * dim) * size);
     });
   }
   nn::Fusion fusion;
   fusion.gate = ada.data<float>() + 2 * dim;
-  fusion.residual = &x;
-  out_.into(both, x, fusion);
+  Tensor needed = x.slice(begin_needed, end);
+  fusion.residual = &needed;
+  out_.into(both.slice(begin_needed, end), needed, fusion);
 }
 
 }  // namespace prax::models::pyramid_flow

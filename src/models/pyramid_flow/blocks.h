@@ -52,6 +52,14 @@ private:
   Tensor weight_, bias_;
 };
 
+//! Which tokens of a sequence a block works on.
+struct Scope {
+  int64_t first = 0;        //!< keys and values of those before are in `known`
+  int64_t needed = 0;       //!< nobody reads what the block makes of those before, beside their keys and values
+  int64_t keep = 0;         //!< keys and values of those before are to be in `known` afterwards
+  Tensor* known = nullptr;  //!< keys beside values, [first, 2 dim] of the activations' dtype, to become [keep, 2 dim]
+};
+
 //! Text and latents with weights of their own that meet in one attention (MMDiT, https://arxiv.org/abs/2403.03206):
 //! FluxTransformerBlock and JointTransformerBlock of the authors' code.
 class JointBlock {
@@ -62,8 +70,9 @@ public:
   //! `last` is the block whose text nobody sees any more (context_pre_only).
   JointBlock(const checkpoint::Weights& weights, const BlockShape& shape, const Names& names, bool last);
 
-  //! x [tokens, dim] f32, in place. silu_temb [1, dim] f32.
-  void operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence, const Rotary& rotary) const;
+  //! x [tokens - scope.first, dim] f32, in place. silu_temb [1, dim] f32.
+  void operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence, const Rotary& rotary,
+                  const Scope& scope = {}) const;
   void release();
 
 private:
@@ -85,7 +94,9 @@ private:
 class SingleBlock {
 public:
   SingleBlock(const checkpoint::Weights& weights, const BlockShape& shape);
-  void operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence, const Rotary& rotary) const;
+  //! As JointBlock.
+  void operator()(Tensor& x, const Tensor& silu_temb, const Sequence& sequence, const Rotary& rotary,
+                  const Scope& scope = {}) const;
   void release();
 
 private:

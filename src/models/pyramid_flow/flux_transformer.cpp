@@ -55,12 +55,13 @@ void FluxTransformer::release() {
   x_embedder_.release();
 }
 
-void FluxTransformer::embed(std::span<const Tensor> clips, const Sequence& sequence, Tensor rows) const {
+void FluxTransformer::embed(std::span<const Tensor> clips, std::span<const ClipSize> sizes, const ClipSize& /*noisy*/,
+                            Tensor rows) const {
   const int64_t channels = sizes_.latent_channels, values = patch * patch * channels;
   Tensor patches = Tensor::empty({rows.dim(0), values});
   float* to = patches.data<float>();
   for (size_t i = 0; i < clips.size(); ++i) {
-    const ClipSize& clip = sequence.clips()[i];
+    const ClipSize& clip = sizes[i];
     const int64_t height = clip.height * patch, width = clip.width * patch, plane = clip.frames * height * width;
     const float* from = clips[i].data<float>();
     for (int64_t token = 0; token < clip.tokens(); ++token) {

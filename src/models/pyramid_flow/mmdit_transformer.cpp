@@ -98,12 +98,13 @@ void MmditTransformer::add_positions(const ClipSize& clip, const ClipSize& noisy
   });
 }
 
-void MmditTransformer::embed(std::span<const Tensor> clips, const Sequence& sequence, Tensor rows) const {
+void MmditTransformer::embed(std::span<const Tensor> clips, std::span<const ClipSize> sizes, const ClipSize& noisy,
+                             Tensor rows) const {
   const int64_t p = sizes_.patch_size, channels = sizes_.latent_channels;
   Tensor patches = Tensor::empty({rows.dim(0), channels * p * p});
   float* to = patches.data<float>();
   for (size_t i = 0; i < clips.size(); ++i) {
-    const ClipSize& clip = sequence.clips()[i];
+    const ClipSize& clip = sizes[i];
     const int64_t height = clip.height * p, width = clip.width * p, plane = clip.frames * height * width;
     const float* from = clips[i].data<float>();
     for (int64_t token = 0; token < clip.tokens(); ++token) {
@@ -116,8 +117,8 @@ void MmditTransformer::embed(std::span<const Tensor> clips, const Sequence& sequ
   }
   proj_.into(patches, rows);
   float* first = rows.data<float>();
-  for (const ClipSize& clip : sequence.clips()) {
-    add_positions(clip, sequence.noisy(), first);
+  for (const ClipSize& clip : sizes) {
+    add_positions(clip, noisy, first);
     first += clip.tokens() * sizes_.block.dim();
   }
 }

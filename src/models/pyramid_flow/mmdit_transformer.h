@@ -11,7 +11,8 @@ public:
   void release() override;
 
 private:
-  void embed(std::span<const Tensor> clips, const Sequence& sequence, Tensor rows) const override;
+  void embed(std::span<const Tensor> clips, std::span<const ClipSize> sizes, const ClipSize& noisy,
+             Tensor rows) const override;
   Rotary rotary(const Sequence& sequence) const override;
   void add_positions(const ClipSize& clip, const ClipSize& noisy, float* rows) const;
 

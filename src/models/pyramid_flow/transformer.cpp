@@ -1,5 +1,6 @@
 #include "models/pyramid_flow/transformer.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -54,29 +55,26 @@ void Transformer::release() {
   for (SingleBlock& block : single_blocks_) block.release();
 }
 
-Sequence Transformer::sequence_of(std::span<const Tensor> clips, int64_t text_tokens) const {
-  std::vector<ClipSize> sizes;
-  for (const Tensor& clip : clips) {
-    const int64_t p = sizes_.patch_size;
-    if (clip.rank() != 4 || clip.dim(0) != sizes_.latent_channels || clip.dim(1) < 1 || clip.dim(2) < p ||
-        clip.dim(3) < p || clip.dim(2) % p != 0 || clip.dim(3) % p != 0)
-      throw Error(ErrorKind::internal, "latents " + to_string(clip.shape()) + " do not fit a transformer of " +
-                                           std::to_string(sizes_.latent_channels) + " latent channels");
-    sizes.push_back({clip.dim(1), clip.dim(2) / p, clip.dim(3) / p});
-  }
-  if (sizes.empty()) throw Error(ErrorKind::internal, "a transformer was given no latents");
-  return Sequence(text_tokens, std::move(sizes));
+int64_t Transformer::key_value_bytes() const {
+  return (sizes_.joint_blocks + sizes_.single_blocks) * 2 * sizes_.block.dim() *
+         static_cast<int64_t>(size_of(kernels::activation_dtype(sizes_.block.dtype)));
+}
+
+ClipSize Transformer::size_of_clip(const Shape& clip) const {
+  const int64_t p = sizes_.patch_size;
+  if (clip.size() != 4 || clip[0] != sizes_.latent_channels || clip[1] < 1 || clip[2] < p || clip[3] < p ||
+      clip[2] % p != 0 || clip[3] % p != 0)
+    throw Error(ErrorKind::internal, "latents " + to_string(clip) + " do not fit a transformer of " +
+                                         std::to_string(sizes_.latent_channels) + " latent channels");
+  return {clip[1], clip[2] / p, clip[3] / p};
 }
 
 //! silu(timestep embedding + projected pooled text), the input of all modulations.
 Tensor Transformer::silu_temb(float timestep, const Tensor& pooled) const {
-  nn::Fusion fusion;
-  fusion.activation = kernels::Activation::silu;
-  const Tensor inner = pooled_1_(pooled.view({1, sizes_.pooled_channels}), DType::f32, fusion);
   const Tensor time = time_embedder_(std::span(&timestep, 1));
   nn::Fusion add;
   add.residual = &time;
-  Tensor temb = pooled_2_(inner, DType::f32, add);
+  Tensor temb = pooled_2_(pooled, DType::f32, add);
   kernels::kernels().activate(temb.raw(), DType::f32, temb.numel(), kernels::Activation::silu, temb.raw(), DType::f32);
   return temb;
 }
@@ -98,31 +96,73 @@ Tensor Transformer::unpatchify(const Tensor& tokens, const ClipSize& clip) const
   return out;
 }
 
+Context Transformer::prepare(std::span<const Tensor> past, const Shape& noisy, const Tensor& text,
+                             const Tensor& pooled) const {
+  std::vector<ClipSize> sizes;
+  for (const Tensor& clip : past) sizes.push_back(size_of_clip(clip.shape()));
+  sizes.push_back(size_of_clip(noisy));
+  const int64_t text_tokens = text.dim(0);
+  Context context{Sequence(text_tokens, std::move(sizes)), {}, {}, {}};
+  const Sequence& sequence = context.sequence;
+  context.positions = rotary(sequence);
+  nn::Fusion silu;
+  silu.activation = kernels::Activation::silu;
+  context.pooled = pooled_1_(pooled.view({1, sizes_.pooled_channels}), DType::f32, silu);
+  context.tokens = Tensor::empty({sequence.noisy_begin(), sizes_.block.dim()});
+  Tensor text_rows = context.tokens.slice(0, text_tokens);
+  context_embedder_.into(text, text_rows);
+  if (!past.empty())
+    embed(past, std::span(sequence.clips()).first(past.size()), sequence.noisy(),
+          context.tokens.slice(text_tokens, sequence.noisy_begin()));
+  return context;
+}
+
 Tensor Transformer::operator()(std::span<const Tensor> clips, const Tensor& text, const Tensor& pooled, float timestep,
                                const std::function<void()>& on_block) const {
-  const int64_t dim = sizes_.block.dim(), text_tokens = text.dim(0);
-  const Sequence sequence = sequence_of(clips, text_tokens);
-  const Rotary positions = rotary(sequence);
-  const Tensor temb = silu_temb(timestep, pooled);
+  if (clips.empty()) throw Error(ErrorKind::internal, "a transformer was given no latents");
+  const Tensor& noisy = clips.back();
+  return (*this)(prepare(clips.first(clips.size() - 1), noisy.shape(), text, pooled), noisy, timestep, on_block);
+}
 
-  Tensor x = Tensor::empty({sequence.tokens(), dim});
-  Tensor text_rows = x.slice(0, text_tokens);
-  context_embedder_.into(text, text_rows);
-  embed(clips, sequence, x.slice(text_tokens, sequence.tokens()));
+Tensor Transformer::operator()(const Context& context, const Tensor& noisy, float timestep,
+                               const std::function<void()>& on_block, KeyValues* known, int64_t keep) const {
+  const Sequence& sequence = context.sequence;
+  const int64_t dim = sizes_.block.dim(), noisy_begin = sequence.noisy_begin(), tokens = sequence.tokens();
+  const auto ends_a_frame = [&](int64_t count) {
+    return std::any_of(sequence.runs().begin(), sequence.runs().end(),
+                       [&](const Sequence::Run& run) { return run.end == count && count <= noisy_begin; });
+  };
+  const int64_t first = known ? known->tokens : 0;
+  if (!known) keep = 0;
+  if ((first > 0 && !ends_a_frame(first)) || (keep > first && !ends_a_frame(keep)))
+    throw Error(ErrorKind::internal, "known keys and values do not end with a frame of the past");
+  const Tensor temb = silu_temb(timestep, context.pooled);
 
-  for (const JointBlock& block : joint_blocks_) {
-    block(x, temb, sequence, positions);
+  Tensor x = Tensor::empty({tokens - first, dim});
+  std::copy_n(context.tokens.data<float>() + first * dim, (noisy_begin - first) * dim, x.data<float>());
+  embed(std::span(&noisy, 1), std::span(&sequence.noisy(), 1), sequence.noisy(),
+        x.slice(noisy_begin - first, tokens - first));
+
+  const size_t blocks = joint_blocks_.size() + single_blocks_.size();
+  if (known) known->blocks.resize(blocks);
+  // Of the last block only the noisy tokens go on; the first frame's time has the text in it.
+  const auto noisy_run = std::find_if(sequence.runs().begin(), sequence.runs().end(),
+                                      [&](const Sequence::Run& run) { return run.end > noisy_begin; });
+  size_t at = 0;
+  const auto through = [&](const auto& block) {
+    Scope scope{first, at + 1 == blocks ? noisy_run->begin : 0, keep, known ? &known->blocks[at] : nullptr};
+    block(x, temb, sequence, context.positions, scope);
+    ++at;
     if (on_block) on_block();
-  }
-  for (const SingleBlock& block : single_blocks_) {
-    block(x, temb, sequence, positions);
-    if (on_block) on_block();
-  }
+  };
+  for (const JointBlock& block : joint_blocks_) through(block);
+  for (const SingleBlock& block : single_blocks_) through(block);
+  if (known) known->tokens = std::max(first, keep);
 
   const Tensor scale_shift = norm_out_(temb);
-  const Tensor noisy = modulated(x.slice(sequence.noisy_begin(), sequence.tokens()), scale_shift.data<float>() + dim,
-                                 scale_shift.data<float>(), kernels::activation_dtype(sizes_.block.dtype));
-  return unpatchify(proj_out_(noisy, DType::f32), sequence.noisy());
+  const Tensor last = modulated(x.slice(noisy_begin - first, tokens - first), scale_shift.data<float>() + dim,
+                                scale_shift.data<float>(), kernels::activation_dtype(sizes_.block.dtype));
+  return unpatchify(proj_out_(last, DType::f32), sequence.noisy());
 }
 
 }  // namespace prax::models::pyramid_flow

@@ -22,6 +22,21 @@ struct TransformerSizes {
   int64_t joint_blocks = 0, single_blocks = 0;
 };
 
+//! What a transformer makes of text and past clips that depends neither on the noisy clip nor on the timestep: the same
+//! in every step of a stage.
+struct Context {
+  Sequence sequence;
+  Rotary positions;
+  Tensor tokens;  //!< embedded text and past clips, [sequence.noisy_begin(), dim] f32
+  Tensor pooled;  //!< pooled text behind its first product, [1, dim] f32
+};
+
+//! Keys and values of the first tokens of a sequence in every block.
+struct KeyValues {
+  int64_t tokens = 0;
+  std::vector<Tensor> blocks;  //!< see Scope::known
+};
+
 //! The denoiser of Pyramid Flow (https://arxiv.org/abs/2410.05954): text, the clean clips of the past at falling
 //! resolutions and a noisy clip in one sequence, causal in time. Two designs, by `_class_name`: PyramidFluxTransformer
 //! (miniFLUX) and PyramidDiffusionMMDiT (SD3).
@@ -40,6 +55,17 @@ public:
   Tensor operator()(std::span<const Tensor> clips, const Tensor& text, const Tensor& pooled, float timestep,
                     const std::function<void()>& on_block = {}) const;
 
+  //! past: clips as above without the noisy one, whose shape is given.
+  Context prepare(std::span<const Tensor> past, const Shape& noisy, const Tensor& text, const Tensor& pooled) const;
+  //! The same as above. `known` are keys and values of the first tokens from a call with the same text, pooled text and
+  //! timestep whose sequence began in the same way and had a noisy clip of the same size: since no token sees a later
+  //! frame, they would come out as the same bits again. Afterwards it has those of the first `keep` tokens, which end
+  //! with a frame of the past.
+  Tensor operator()(const Context& context, const Tensor& noisy, float timestep,
+                    const std::function<void()>& on_block = {}, KeyValues* known = nullptr, int64_t keep = 0) const;
+  //! Memory of a token's keys and values.
+  int64_t key_value_bytes() const;
+
   //! Drops the packed weights.
   virtual void release();
 
@@ -47,14 +73,15 @@ protected:
   Transformer(const TransformerSizes& sizes, const checkpoint::Weights& weights, const JointBlock::Names& names,
               bool last_joint_block_ends_text);
 
-  //! The tokens of clips, into rows [tokens of all clips, dim] f32.
-  virtual void embed(std::span<const Tensor> clips, const Sequence& sequence, Tensor rows) const = 0;
+  //! The tokens of clips of those sizes, into rows [tokens of all clips, dim] f32; `noisy` is the noisy clip's size.
+  virtual void embed(std::span<const Tensor> clips, std::span<const ClipSize> sizes, const ClipSize& noisy,
+                     Tensor rows) const = 0;
   virtual Rotary rotary(const Sequence& sequence) const = 0;
 
   TransformerSizes sizes_;
 
 private:
-  Sequence sequence_of(std::span<const Tensor> clips, int64_t text_tokens) const;
+  ClipSize size_of_clip(const Shape& clip) const;
   Tensor silu_temb(float timestep, const Tensor& pooled) const;
   Tensor unpatchify(const Tensor& tokens, const ClipSize& clip) const;
 

@@ -67,6 +67,24 @@ void add_mid_block(Chain& chain, const checkpoint::Weights& w, int64_t channels,
   chain.add(std::make_unique<ResnetLayer>(w["resnets"][1], channels, channels, groups, dtype));
 }
 
+//! Takes away what a chain remembers of a clip, and gives it back.
+class SetAside {
+public:
+  explicit SetAside(Chain& chain) : chain_(chain) {
+    chain_.each_conv([&](CausalConv& conv) { conv.swap_past(pasts_.emplace_back()); });
+  }
+  ~SetAside() {
+    auto next = pasts_.begin();
+    chain_.each_conv([&](CausalConv& conv) { conv.swap_past(*next++); });
+  }
+  SetAside(const SetAside&) = delete;
+  SetAside& operator=(const SetAside&) = delete;
+
+private:
+  Chain& chain_;
+  std::vector<CausalConv::Past> pasts_;
+};
+
 }  // namespace
 
 int64_t VaeConfig::spatial_factor() const { return factor_of(decoder.spatial); }
@@ -172,6 +190,13 @@ void Vae::decode_next(const Tensor& latent_frame, const Emit& emit) {
       std::copy_n(out.pixel(y, 0), out.width * out.channels, picture.data<float>() + y * out.width * out.channels);
     emit(picture);
   });
+}
+
+Tensor Vae::decode_alone(const Tensor& latent_frame) {
+  const SetAside begun(layers_->decoder);
+  Tensor picture;
+  decode_next(latent_frame, [&](const Tensor& p) { picture = p; });
+  return picture;
 }
 
 void Vae::decode(const Tensor& latents, const VaeTiling& tiling, const Emit& emit) {

@@ -56,6 +56,10 @@ public:
   void decode_next(const Tensor& latent_frame, const Emit& emit);  //!< [latent_channels, 1, height, width]
   void end_decoding();
 
+  //! The picture of a frame of latents [latent_channels, 1, height, width] alone. A decoding that has begun can go on
+  //! afterwards.
+  Tensor decode_alone(const Tensor& latent_frame);
+
   //! video [frames, H, W, 3] f32 in -1..1 -> moments [2 * latent_channels, frames', H', W'] f32: means, then
   //! log-variances. Error(usage) when H or W is no multiple of the spatial factor.
   Tensor encode(const Tensor& video, const VaeTiling& tiling);

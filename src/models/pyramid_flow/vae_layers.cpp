@@ -46,8 +46,12 @@ void fill(const nn::Frame& frame, const nn::ChannelAffine* map, nn::Plane& plane
 
 }  // namespace
 
+void Chain::each_conv(const std::function<void(CausalConv&)>& fn) {
+  for (auto& layer : layers_) layer->each_conv(fn);
+}
+
 void Chain::begin() {
-  for (auto& layer : layers_) layer->begin();
+  each_conv([](CausalConv& conv) { conv.begin(); });
 }
 
 void Chain::push_from(size_t index, nn::Frame frame, const nn::Emit& emit) {
@@ -61,11 +65,6 @@ CausalConv::CausalConv(const checkpoint::Weights& weights, int64_t in, int64_t o
       time_stride_(time_stride),
       space_stride_(space_stride) {}
 
-void CausalConv::begin() {
-  past_.clear();
-  pushed_ = 0;
-}
-
 nn::Frame CausalConv::push(const nn::Frame& frame, const nn::GroupNorm* norm, const nn::Frame* residual) {
   nn::Plane plane = conv_.plane(frame.height, frame.width);
   if (norm) {
@@ -74,16 +73,17 @@ nn::Frame CausalConv::push(const nn::Frame& frame, const nn::GroupNorm* norm, co
   } else {
     fill(frame, nullptr, plane);
   }
-  if (past_.empty())
-    past_.assign(kernel_frames - 1, nn::Plane::zeros(frame.height, frame.width, plane.pitch, plane.data.dtype()));
+  auto& past = past_.planes;
+  if (past.empty())
+    past.assign(kernel_frames - 1, nn::Plane::zeros(frame.height, frame.width, plane.pitch, plane.data.dtype()));
   nn::Frame out;
-  if (pushed_++ % time_stride_ == 0) {
+  if (past_.pushed++ % time_stride_ == 0) {
     out = nn::Frame::empty((frame.height - 1) / space_stride_ + 1, (frame.width - 1) / space_stride_ + 1, conv_.out());
-    const std::array<const nn::Plane*, kernel_frames> planes{&past_[0], &past_[1], &plane};
+    const std::array<const nn::Plane*, kernel_frames> planes{&past[0], &past[1], &plane};
     conv_(planes, out, residual, space_stride_);
   }
-  past_.pop_front();
-  past_.push_back(std::move(plane));
+  past.pop_front();
+  past.push_back(std::move(plane));
   return out;
 }
 
@@ -99,11 +99,6 @@ ResnetLayer::ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t
       conv2_(weights["conv2"], out, out, dtype),
       shortcut_(in != out) {
   if (shortcut_) conv_shortcut_ = nn::PointConv(weights["conv_shortcut"]["conv"], in, out, dtype);
-}
-
-void ResnetLayer::begin() {
-  conv1_.begin();
-  conv2_.begin();
 }
 
 void ResnetLayer::push(nn::Frame frame, const nn::Emit& emit) {
@@ -181,16 +176,12 @@ void SpatialUpsample::push(nn::Frame frame, const nn::Emit& emit) {
   emit(std::move(out));
 }
 
-void TemporalUpsample::begin() {
-  conv_.begin();
-  first_ = true;
-}
-
 //! Channel c * 2 + p is channel c of frame p.
 void TemporalUpsample::push(nn::Frame frame, const nn::Emit& emit) {
+  const bool first = conv_.past().pushed == 0;
   const nn::Frame wide = conv_.push(frame);
   const int64_t channels = wide.channels / 2;
-  for (int64_t p = first_ ? 1 : 0; p < 2; ++p) {
+  for (int64_t p = first ? 1 : 0; p < 2; ++p) {
     nn::Frame out = nn::Frame::empty(wide.height, wide.width, channels);
     parallel_for(out.height, rows_grain(out), [&](int64_t begin, int64_t end) {
       for (int64_t y = begin; y < end; ++y)
@@ -200,7 +191,6 @@ void TemporalUpsample::push(nn::Frame frame, const nn::Emit& emit) {
           for (int64_t c = 0; c < channels; ++c) to[c] = from[c * 2];
         }
     });
-    first_ = false;
     emit(std::move(out));
   }
 }

@@ -12,22 +12,26 @@
 
 namespace prax::models::pyramid_flow {
 
+class CausalConv;
+
 //! A layer of the autoencoder that frames flow through one by one. Everything is causal, so that what a frame gives is
 //! known when it comes.
 class Layer {
 public:
   virtual ~Layer() = default;
-  //! A new clip: forgets the frames of the one before.
-  virtual void begin() = 0;
   virtual void push(nn::Frame frame, const nn::Emit& emit) = 0;
+  //! Calls fn with every convolution, which are all that remembers earlier frames; always in the same order.
+  virtual void each_conv(const std::function<void(CausalConv&)>& fn) = 0;
 };
 
 //! Layers in a row.
 class Chain : public Layer {
 public:
   void add(std::unique_ptr<Layer> layer) { layers_.push_back(std::move(layer)); }
-  void begin() override;
   void push(nn::Frame frame, const nn::Emit& emit) override { push_from(0, std::move(frame), emit); }
+  void each_conv(const std::function<void(CausalConv&)>& fn) override;
+  //! A new clip: forgets the frames of the one before.
+  void begin();
 
 private:
   void push_from(size_t index, nn::Frame frame, const nn::Emit& emit);
@@ -37,12 +41,20 @@ private:
 //! CausalConv3d of the authors' code: kernel 3x3x3, two frames of zeros before the first, a border of zeros.
 class CausalConv {
 public:
+  //! What is remembered of a clip.
+  struct Past {
+    std::deque<nn::Plane> planes;  //!< the last two inputs
+    int64_t pushed = 0;
+  };
+
   CausalConv() = default;
   //! Reads "conv.weight" [out, in, 3, 3, 3] and "conv.bias".
   CausalConv(const checkpoint::Weights& weights, int64_t in, int64_t out, DType dtype, int64_t time_stride = 1,
              int64_t space_stride = 1);
 
-  void begin();
+  void begin() { past_ = {}; }
+  const Past& past() const { return past_; }
+  void swap_past(Past& other) { std::swap(past_, other); }
   //! The frame after those before. With `norm`, silu(norm(frame)) takes its place. The output, plus `residual` if given;
   //! an undefined frame where the stride over time has none.
   nn::Frame push(const nn::Frame& frame, const nn::GroupNorm* norm = nullptr, const nn::Frame* residual = nullptr);
@@ -50,16 +62,15 @@ public:
 private:
   nn::PlaneConv conv_;
   int64_t time_stride_ = 1, space_stride_ = 1;
-  std::deque<nn::Plane> past_;  //!< the last two inputs
-  int64_t pushed_ = 0;
+  Past past_;
 };
 
 //! A convolution, with a norm and silu before it where there is one.
 class ConvLayer : public Layer {
 public:
   ConvLayer(CausalConv conv, nn::GroupNorm norm = {}) : conv_(std::move(conv)), norm_(std::move(norm)) {}
-  void begin() override { conv_.begin(); }
   void push(nn::Frame frame, const nn::Emit& emit) override;
+  void each_conv(const std::function<void(CausalConv&)>& fn) override { fn(conv_); }
 
 private:
   CausalConv conv_;
@@ -71,8 +82,8 @@ class PointLayer : public Layer {
 public:
   PointLayer(const checkpoint::Weights& weights, int64_t channels, DType dtype)
       : conv_(weights["conv"], channels, channels, dtype) {}
-  void begin() override {}
   void push(nn::Frame frame, const nn::Emit& emit) override { emit(conv_(frame, nullptr)); }
+  void each_conv(const std::function<void(CausalConv&)>&) override {}
 
 private:
   nn::PointConv conv_;
@@ -82,8 +93,11 @@ private:
 class ResnetLayer : public Layer {
 public:
   ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t out, int64_t groups, DType dtype);
-  void begin() override;
   void push(nn::Frame frame, const nn::Emit& emit) override;
+  void each_conv(const std::function<void(CausalConv&)>& fn) override {
+    fn(conv1_);
+    fn(conv2_);
+  }
 
 private:
   nn::GroupNorm norm1_, norm2_;
@@ -96,8 +110,8 @@ private:
 class AttentionLayer : public Layer {
 public:
   AttentionLayer(const checkpoint::Weights& weights, int64_t channels, int64_t groups, DType dtype);
-  void begin() override {}
   void push(nn::Frame frame, const nn::Emit& emit) override;
+  void each_conv(const std::function<void(CausalConv&)>&) override {}
 
 private:
   DType dtype_;
@@ -110,8 +124,8 @@ class SpatialUpsample : public Layer {
 public:
   SpatialUpsample(const checkpoint::Weights& weights, int64_t channels, DType dtype)
       : conv_(weights["conv"], channels, 4 * channels, dtype) {}
-  void begin() override { conv_.begin(); }
   void push(nn::Frame frame, const nn::Emit& emit) override;
+  void each_conv(const std::function<void(CausalConv&)>& fn) override { fn(conv_); }
 
 private:
   CausalConv conv_;
@@ -122,12 +136,11 @@ class TemporalUpsample : public Layer {
 public:
   TemporalUpsample(const checkpoint::Weights& weights, int64_t channels, DType dtype)
       : conv_(weights["conv"], channels, 2 * channels, dtype) {}
-  void begin() override;
   void push(nn::Frame frame, const nn::Emit& emit) override;
+  void each_conv(const std::function<void(CausalConv&)>& fn) override { fn(conv_); }
 
 private:
   CausalConv conv_;
-  bool first_ = true;
 };
 
 }  // namespace prax::models::pyramid_flow

@@ -54,4 +54,6 @@ std::vector<Tensor> history_of(const Tensor& clean, int64_t stage, int64_t stage
   return newest_first;
 }
 
+int64_t settled_frames(int64_t clean_frames, int64_t stage) { return std::max<int64_t>(0, clean_frames - stage); }
+
 }  // namespace prax::pipelines::pyramid_flow

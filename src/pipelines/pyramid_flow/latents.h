@@ -30,5 +30,8 @@ Tensor frames_of(const Tensor& latents, int64_t begin, int64_t end);
 //! the last one at the stage's own resolution, those before it at lower and lower ones, the rest together at the lowest
 //! (generate of the authors' code).
 std::vector<Tensor> history_of(const Tensor& clean, int64_t stage, int64_t stages);
+//! How many frames of history_of(), counted from the oldest, are the same in the history of all later frames at that
+//! stage: those at the lowest resolution.
+int64_t settled_frames(int64_t clean_frames, int64_t stage);
 
 }  // namespace prax::pipelines::pyramid_flow

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "pipelines/arguments.h"
@@ -19,6 +20,7 @@ constexpr const char* vae_folder = "causal_video_vae";
 //! What the authors append to every prompt, but not to the negative one.
 constexpr const char* prompt_suffix = ", hyper quality, Ultra HD, 8K";
 constexpr int64_t stages = 3;
+constexpr double gigabyte = 1e9, most_gigabytes = 1e6;
 constexpr int64_t small_tile = 256, large_tile = 512;
 constexpr double usual_video_guidance = 7.0, usual_picture_guidance = 4.0;
 
@@ -46,7 +48,11 @@ std::vector<Argument> all_arguments() {
       {"timestep_shift", "float", 1.0, "shift of the noise levels"},
       {"stage_range", "floats", json::array({0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0}), "where the stages meet"},
       {"scheduler_gamma", "float", 1.0 / 3.0, "of the noise that a stage begins with"},
-      {"frame_rate", "float", 24.0, "frames a second"}};
+      {"frame_rate", "float", 24.0, "frames a second"},
+      {"stream", "bool", true, "decode each frame of latents when it is done, with the decoder's weights beside the "
+                               "denoiser's in memory; false: all of them at the end, in less memory"},
+      {"history_memory", "float", 2.0, "GB for what later frames use again of earlier ones; saves time and changes "
+                                       "nothing else"}};
 }
 
 //! "num_inference_steps" as one number a stage. Error(usage).
@@ -96,6 +102,8 @@ Design design_of(const checkpoint::Folder& folder, const std::string& variant) {
               (folder.path() / variant).string() + " is a \"" + name + "\", which is no transformer of Pyramid Flow",
               "these are PyramidFluxTransformer and PyramidDiffusionMMDiT");
 }
+
+bool is_guided(const Run& run) { return run.request.arguments.at("guidance_scale").get<double>() > 0; }
 
 bool ends_in(const std::string& name, std::string_view ending) { return name.ends_with(ending); }
 
@@ -168,7 +176,12 @@ void PyramidFlowPipeline::choose_variant(json& a, bool with_picture) const {
     const bool large = sized && a.at("width").get<int64_t>() * a.at("height").get<int64_t>() > 2 * small_pixels;
     const std::string* best = picture ? find("_image") : nullptr;
     if (!best) best = find(large ? "_768p" : "_384p");
-    if (!best) best = find(large ? "_384p" : "_768p");
+    if (const std::string* other = find("_384p"); !best && large && other)
+      throw Error(ErrorKind::usage,
+                  a.at("width").dump() + "x" + a.at("height").dump() +
+                      " is for diffusion_transformer_768p, which the folder does not have",
+                  "download it, choose a size like 640x384, or insist with --set model_variant=" + *other);
+    if (!best) best = find("_768p");
     a["model_variant"] = best ? *best : variants_.front();
   }
   const auto variant = a.at("model_variant").get<std::string>();
@@ -198,6 +211,9 @@ void PyramidFlowPipeline::check(const json& a, bool with_picture) const {
   if (ends_in(a.at("model_variant").get<std::string>(), "_image") && (with_picture || a.at("temp").get<int64_t>() != 1))
     throw Error(ErrorKind::usage, a.at("model_variant").get<std::string>() + " makes single pictures only",
                 "set temp to 1, or model_variant to diffusion_transformer_384p or _768p");
+  if (const double memory = a.at("history_memory").get<double>(); !(memory >= 0 && memory <= most_gigabytes))
+    throw Error(ErrorKind::usage, "history_memory is " + a.at("history_memory").dump() + ", which cannot be",
+                "use 0 or more GB");
   media::fit_named(a.at("resize_mode").get<std::string>());
   scheduler(a);
 }
@@ -345,50 +361,87 @@ double PyramidFlowPipeline::guidance_of(const Run& run, int64_t unit) const {
   return unit == 0 ? scale : a.at("video_guidance_scale").get<double>();
 }
 
-//! The guided velocity of the noisy frame; the negative prompt's stands first among the prompts.
-Tensor PyramidFlowPipeline::predict(const Run& run, const std::vector<Tensor>& history,
-                                    const std::vector<Prompt>& prompts, double timestep, const std::string& name,
-                                    const Monitor& monitor) {
-  std::vector<Tensor> clips = history, velocities;
-  clips.push_back(unbatched(run.latents));
-  for (const Prompt& prompt : prompts)
-    velocities.push_back(batched((*transformer_)(clips, prompt.embeds.slice(0, prompt.tokens()), prompt.pooled,
-                                                 static_cast<float>(timestep), [&] { monitor.check(); })));
-  if (monitor.probe) monitor.probe(name + ".model_output", Tensor::concat(velocities, 0));
+//! The velocities of the noisy frame, one a prompt.
+Tensor PyramidFlowPipeline::predict(const Run& run, const Place& at,
+                                    const std::vector<models::pyramid_flow::Context>& contexts, double timestep,
+                                    HistoryCache& cache, const Monitor& monitor) {
+  const auto clean = run.state.find("clean");
+  const int64_t settled = clean == run.state.end() ? 0 : settled_frames(clean->second.dim(1), at.stage);
+  std::vector<Tensor> velocities;
+  for (size_t i = 0; i < contexts.size(); ++i) {
+    const auto& runs = contexts[i].sequence.runs();
+    auto& known = cache.at(at.stage, at.index, i);
+    const int64_t keep = cache.grant(known, settled == 0 ? 0 : runs[static_cast<size_t>(settled) - 1].end,
+                                     transformer_->key_value_bytes());
+    velocities.push_back(batched((*transformer_)(contexts[i], unbatched(run.latents), static_cast<float>(timestep),
+                                                 [&] { monitor.check(); }, &known, keep)));
+  }
   return velocities.size() == 1 ? velocities[0] : Tensor::concat(velocities, 0);
 }
 
+//! The negative prompt, where there is guidance, and the prompt.
+std::vector<Prompt> PyramidFlowPipeline::encode_prompts(const Run& run, const Monitor& monitor) {
+  monitor.report("text", 0, 1);
+  const std::string prompt = run.request.prompt + prompt_suffix;
+  std::vector<Prompt> prompts = text_encoders().encode(
+      is_guided(run) ? std::vector{prompt, run.request.negative_prompt} : std::vector{prompt}, {"prompt", "negative"},
+      monitor);
+  std::reverse(prompts.begin(), prompts.end());
+  text_.reset();
+  release_cached_memory();
+  return prompts;
+}
+
 void PyramidFlowPipeline::denoise(Run& run, const Monitor& monitor) {
+  take_steps(run, monitor, [](const Run&) {});
+}
+
+void PyramidFlowPipeline::generate(Run& run, const OpenSink& open, const Monitor& monitor) {
+  require_own(run);
+  const json& a = run.request.arguments;
+  if (!a.at("stream").get<bool>() || tiling(a).enabled) return Pipeline::generate(run, open, monitor);
+  std::unique_ptr<media::FrameSink> sink;
+  std::optional<PictureStream> pictures;
+  take_steps(run, monitor, [&](const Run& now) {
+    if (!sink) {
+      sink = open(0);
+      pictures.emplace(*vae_, LatentScale(design_), now.format, a.at("temp").get<int64_t>(), *sink, monitor);
+    }
+    pictures->catch_up(now.state.at("clean"));
+  });
+  require_finished(run);
+  pictures->finish();
+}
+
+void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnFrames& on_frames) {
   require_own(run);
   const json& a = run.request.arguments;
   const auto plan = places(run);
   const auto schedule = scheduler(a);
+  const bool begun = run.state.contains("clean");
+  if (run.step == run.steps && begun) on_frames(run);
   if (run.step < run.steps) {
     transformer(a.at("model_variant").get<std::string>());
-    const bool guided = a.at("guidance_scale").get<double>() > 0;
-    monitor.report("text", 0, 1);
-    std::vector<Prompt> prompts = text_encoders().encode(
-        guided ? std::vector{run.request.prompt + prompt_suffix, run.request.negative_prompt}
-               : std::vector{run.request.prompt + prompt_suffix},
-        {"prompt", "negative"}, monitor);
-    std::reverse(prompts.begin(), prompts.end());
-    text_.reset();
-    release_cached_memory();
-
+    const std::vector<Prompt> prompts = encode_prompts(run, monitor);
+    if (begun) on_frames(run);
     monitor.report("denoise", run.step, run.steps);
+    HistoryCache cache(static_cast<int64_t>(a.at("history_memory").get<double>() * gigabyte));
     schedulers::PyramidFlowMatchScheduler::Steps steps;
-    std::vector<Tensor> history;
-    bool entered = false;  // this stage, in this call
+    std::vector<models::pyramid_flow::Context> contexts;  // of the prompts, in this stage
     while (run.step < run.steps) {
       monitor.check();
       const Place at = plan[static_cast<size_t>(run.step)];
       const std::string name = name_of(at.unit, at.stage);
       if (at.index == 0) enter(run, at, schedule, monitor);
-      if (at.index == 0 || !entered) {
-        entered = true;
+      if (at.index == 0 || contexts.empty()) {
         steps = schedule.steps(at.stage, stage_steps(run, at));
-        history = run.state.contains("clean") ? history_of(run.state.at("clean"), at.stage, stages)
-                                              : std::vector<Tensor>{};
+        const std::vector<Tensor> history = run.state.contains("clean")
+                                                ? history_of(run.state.at("clean"), at.stage, stages)
+                                                : std::vector<Tensor>{};
+        contexts.clear();
+        for (const Prompt& prompt : prompts)
+          contexts.push_back(transformer_->prepare(history, unbatched(run.latents).shape(),
+                                                   prompt.embeds.slice(0, prompt.tokens()), prompt.pooled));
         if (monitor.probe && at.index == 0) {
           monitor.probe(name + ".timesteps", list_of(steps.timesteps));
           monitor.probe(name + ".sigmas", list_of(steps.sigmas));
@@ -398,10 +451,11 @@ void PyramidFlowPipeline::denoise(Run& run, const Monitor& monitor) {
         }
       }
       const std::string step_name = name + ".step" + std::to_string(at.index);
-      const Tensor predicted = predict(run, history, prompts, steps.timesteps[static_cast<size_t>(at.index)],
-                                       step_name, monitor);
+      const Tensor predicted =
+          predict(run, at, contexts, steps.timesteps[static_cast<size_t>(at.index)], cache, monitor);
+      if (monitor.probe) monitor.probe(step_name + ".model_output", predicted);
       Tensor velocity = predicted.slice(0, 1);
-      if (guided) {
+      if (is_guided(run)) {
         const auto scale = static_cast<float>(guidance_of(run, at.unit));
         velocity = velocity.clone();
         const float* text = predicted.data<float>() + velocity.numel();
@@ -417,6 +471,10 @@ void PyramidFlowPipeline::denoise(Run& run, const Monitor& monitor) {
       if (unit_ends) keep_frame(run);
       monitor.report("denoise", run.step, run.steps);
       if (monitor.after_step) monitor.after_step(run);
+      if (!unit_ends) continue;
+      if (run.step == run.steps) transformer_->release();
+      on_frames(run);
+      if (run.step < run.steps) monitor.report("denoise", run.step, run.steps);
     }
   }
   if (monitor.probe && run.state.contains("clean")) monitor.probe("latents", batched(run.state.at("clean")));
@@ -448,42 +506,26 @@ void PyramidFlowPipeline::keep_frame(Run& run) {
   clean = clean.defined() ? Tensor::concat({clean, frame}, 1) : frame.clone();
 }
 
-void PyramidFlowPipeline::decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) {
-  require_own(run);
-  if (index != 0) throw Error(ErrorKind::usage, "the run has one clip", "decode clip 0");
+void PyramidFlowPipeline::require_finished(const Run& run) {
   const auto it = run.state.find("clean");
-  const int64_t frames = it == run.state.end() ? 0 : it->second.dim(1);
-  if (frames != run.request.arguments.at("temp").get<int64_t>())
+  if (it == run.state.end() || it->second.dim(1) != run.request.arguments.at("temp").get<int64_t>())
     throw Error(ErrorKind::usage, "the run is not finished: " + std::to_string(run.step) + " of " +
                                       std::to_string(run.steps) + " steps are done",
                 "go on with it first");
-  const Tensor latents = LatentScale(design_).denormalize(it->second);
-  if (monitor.probe) monitor.probe("vae_input", batched(latents));
-  std::vector<Tensor> pictures;
-  const auto emit = [&](const Tensor& picture) {
-    monitor.check();
-    if (monitor.probe) pictures.push_back(picture.view({1, picture.dim(0), picture.dim(1), 3}));
-    Tensor rgb = Tensor::empty(picture.shape());
-    for (int64_t i = 0; i < rgb.numel(); ++i)
-      rgb.data<float>()[i] = std::clamp(picture.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
-    sink.frame(rgb.span<float>());
-  };
-  sink.begin(run.format);
-  monitor.report("decode", 0, frames);
-  const auto tiles = tiling(run.request.arguments);
-  if (tiles.enabled) {
-    vae_->decode(latents, tiles, emit);
-    monitor.report("decode", frames, frames);
+}
+
+void PyramidFlowPipeline::decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) {
+  require_own(run);
+  if (index != 0) throw Error(ErrorKind::usage, "the run has one clip", "decode clip 0");
+  require_finished(run);
+  const Tensor& clean = run.state.at("clean");
+  PictureStream pictures(*vae_, LatentScale(design_), run.format, clean.dim(1), sink, monitor);
+  if (const auto tiles = tiling(run.request.arguments); tiles.enabled) {
+    pictures.all_of(clean, tiles);
   } else {
-    vae_->begin_decoding();
-    for (int64_t t = 0; t < frames; ++t) {
-      vae_->decode_next(frames_of(latents, t, t + 1), emit);
-      monitor.report("decode", t + 1, frames);
-    }
-    vae_->end_decoding();
+    pictures.catch_up(clean);
   }
-  sink.finish();
-  if (monitor.probe) monitor.probe("decoded", batched(Tensor::concat(pictures, 0).permute({3, 0, 1, 2})));
+  pictures.finish();
 }
 
 //! The newest clean frame, or what there is of the first one.
@@ -496,10 +538,7 @@ Tensor PyramidFlowPipeline::preview(const Run& run) {
   small = LatentScale(design_).denormalize(small, frames - 1);
   while (std::max(small.dim(2), small.dim(3)) > most_cells && small.dim(2) % 2 == 0 && small.dim(3) % 2 == 0)
     small = schedulers::halve_resolution(small);
-  Tensor picture;
-  vae_->begin_decoding();
-  vae_->decode_next(small, [&](const Tensor& p) { picture = p.clone(); });
-  vae_->end_decoding();
+  Tensor picture = vae_->decode_alone(small).clone();
   for (float& v : picture.span<float>()) v = std::clamp(v / 2.0f + 0.5f, 0.0f, 1.0f);
   return picture;
 }

@@ -5,7 +5,9 @@
 #include "models/pyramid_flow/transformer.h"
 #include "models/pyramid_flow/vae.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/pyramid_flow/history_cache.h"
 #include "pipelines/pyramid_flow/latents.h"
+#include "pipelines/pyramid_flow/picture_stream.h"
 #include "pipelines/pyramid_flow/prompts.h"
 #include "schedulers/pyramid_flow_match.h"
 
@@ -27,6 +29,9 @@ public:
   void denoise(Run& run, const Monitor& monitor) override;
   //! A picture goes to the sink as soon as its frame of latents is decoded, one frame of latents after the other.
   void decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) override;
+  //! Each frame of latents is decoded as soon as its last step is done. The packed weights of the denoiser and of the
+  //! decoder are then in memory together; `stream` false decodes when the denoiser's are gone.
+  void generate(Run& run, const OpenSink& open, const Monitor& monitor) override;
   Tensor preview(const Run& run) override;
 
   Design design() const { return design_; }
@@ -40,6 +45,10 @@ private:
   };
   std::vector<Place> places(const Run& run) const;
   static int64_t stage_steps(const Run& run, const Place& at);
+  //! What is called with a run whenever it has clean frames of latents that it did not have before.
+  using OnFrames = std::function<void(const Run& run)>;
+  void take_steps(Run& run, const Monitor& monitor, const OnFrames& on_frames);
+  std::vector<Prompt> encode_prompts(const Run& run, const Monitor& monitor);
   void enter(Run& run, const Place& at, const schedulers::PyramidFlowMatchScheduler& schedule, const Monitor& monitor);
   static void keep_frame(Run& run);
   schedulers::PyramidFlowMatchScheduler scheduler(const nlohmann::json& arguments) const;
@@ -49,11 +58,12 @@ private:
   void check(const nlohmann::json& arguments, bool with_picture) const;
   Tensor encode_picture(Run& run, const Monitor& monitor);
   void require_own(const Run& run) const;
+  static void require_finished(const Run& run);
   //! Whether a run begins with a picture.
   static bool begins_with_picture(const Run& run);
   double guidance_of(const Run& run, int64_t unit) const;
-  Tensor predict(const Run& run, const std::vector<Tensor>& history, const std::vector<Prompt>& prompts,
-                 double timestep, const std::string& name, const Monitor& monitor);
+  Tensor predict(const Run& run, const Place& at, const std::vector<models::pyramid_flow::Context>& contexts,
+                 double timestep, HistoryCache& cache, const Monitor& monitor);
   models::pyramid_flow::VaeTiling tiling(const nlohmann::json& arguments) const;
 
   checkpoint::Folder folder_;
