@@ -57,7 +57,7 @@ void ours_int8(benchmark::State& state) {
   e.out = out.raw();
   e.out_dtype = io;
   e.out_stride = n;
-  for (auto _ : state) matmul(QuantizedActivation(a.raw(), io, m, k, k), w, e);
+  for (auto _ : state) matmul(QuantizedActivation(a.raw(), io, m, k, k), 0, m, w, e);
   set_rate(state, DType::i8);
 }
 

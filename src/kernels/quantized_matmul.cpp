@@ -18,7 +18,7 @@ double expected_squares(float scale, int64_t count) {
 }
 
 //! Errors of rows put together, in the order of the rows.
-double relative_error(const std::vector<QuantizedRow>& rows, int64_t count) {
+double relative_error(std::span<const QuantizedRow> rows, int64_t count) {
   double error = 0, squares = 0;
   for (const QuantizedRow& row : rows) {
     error += expected_squares(row.scale, count);
@@ -84,7 +84,7 @@ QuantizedActivation::QuantizedActivation(const void* x, DType x_dtype, int64_t m
   pitch_ = round_up(k, kernel.depth_multiple);
   if (pitch_ * element % aliasing_bytes == 0) pitch_ += line_floats * 4 / element;
   // Whole tiles are read: the rows behind the last one may hold anything.
-  data_ = Tensor::empty({round_up(m, kernel.rows), pitch_}, kernel.a_dtype);
+  data_ = Tensor::empty({m + kernel.rows, pitch_}, kernel.a_dtype);
   const auto x_element = static_cast<int64_t>(size_of(x_dtype));
   parallel_for(m, std::max<int64_t>(1, 65536 / (k + 1)), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -94,20 +94,23 @@ QuantizedActivation::QuantizedActivation(const void* x, DType x_dtype, int64_t m
       std::memset(to + k * element, 0, static_cast<size_t>((pitch_ - k) * element));
     }
   });
-  error_ = relative_error(facts_, k);
+}
+
+double QuantizedActivation::error(int64_t row) const {
+  return relative_error(std::span(facts_).subspan(static_cast<size_t>(row), 1), k_);
 }
 
 const void* QuantizedActivation::row(int64_t row) const {
   return static_cast<const char*>(data_.raw()) + row * pitch_ * static_cast<int64_t>(size_of(data_.dtype()));
 }
 
-void matmul(const QuantizedActivation& a, const QuantizedMatrix& w, const Epilogue& e) {
+void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const QuantizedMatrix& w, const Epilogue& e) {
   if (a.depth() != w.depth())
     throw Error(ErrorKind::internal, "a product of rows of " + std::to_string(a.depth()) + " with weights of " +
                                          std::to_string(w.depth()));
   const ByteKernel& kernel = kernels().int8;
   const int64_t groups = blocks_of(w.depth(), kernel.depth_block);
-  for_blocks(a.rows(), w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
+  for_blocks(count, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
     const int64_t tiles = blocks_of(block.rows, kernel.rows);
     auto* c = static_cast<int32_t*>(c_scratch.get(static_cast<size_t>(tiles * kernel.rows * c_stride) * sizeof(int32_t)));
@@ -123,13 +126,13 @@ void matmul(const QuantizedActivation& a, const QuantizedMatrix& w, const Epilog
           const int64_t row = tile * kernel.rows;
           if (next) prefetch_share(next, depth * kernel.columns, tile, tiles);
           int32_t* at = c + row * c_stride + column;
-          kernel.tile(static_cast<const char*>(a.row(block.row + row)) + k0 * element, a.pitch(), depth, panel, at,
+          kernel.tile(static_cast<const char*>(a.row(first + block.row + row)) + k0 * element, a.pitch(), depth, panel, at,
                       c_stride, g > 0);
           if (g + 1 < groups) continue;
           // The epilogue of one tile, while it is still in L1.
           const int64_t rows = std::min<int64_t>(kernel.rows, block.rows - row);
           const int64_t columns = std::min<int64_t>(kernel.columns, block.columns - column);
-          kernels().dequantize(at, c_stride, rows, columns, a.facts() + block.row + row, kernel.b_offset,
+          kernels().dequantize(at, c_stride, rows, columns, a.facts() + first + block.row + row, kernel.b_offset,
                                w.scales() + block.column + column);
           kernels().epilogue(reinterpret_cast<const float*>(at), c_stride, rows, columns,
                              e.at(block.row + row, block.column + column));

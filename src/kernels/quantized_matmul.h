@@ -40,20 +40,20 @@ public:
 
   int64_t rows() const { return m_; }
   int64_t depth() const { return k_; }
-  //! As for weights; it tells whether a few large values leave nothing of the others.
-  double error() const { return error_; }
+  //! As for weights, of one row: it tells whether a few large values leave nothing of the others.
+  double error(int64_t row) const;
   const void* row(int64_t row) const;
   int64_t pitch() const { return pitch_; }  //!< elements from row to row
   const QuantizedRow* facts() const { return facts_.data(); }
 
 private:
   int64_t m_, k_, pitch_;
-  double error_ = 0;
   Tensor data_;
   std::vector<QuantizedRow> facts_;
 };
 
-//! out = epilogue(A W^T), with exact integer sums. Deterministic: the result does not depend on the number of threads.
-void matmul(const QuantizedActivation& a, const QuantizedMatrix& w, const Epilogue& e);
+//! out = epilogue(A W^T) of rows [first, first + count) of A, with exact integer sums; row 0 of the epilogue is row
+//! `first`. A row's result depends neither on the others nor on the number of threads.
+void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const QuantizedMatrix& w, const Epilogue& e);
 
 }  // namespace prax::kernels

@@ -152,16 +152,27 @@ void Linear::multiply_quantized(const Tensor& x, int64_t rows, int64_t stride, c
     const int64_t count = std::min(together, rows - first);
     const char* from = static_cast<const char*>(x.raw()) + static_cast<size_t>(first * stride) * size_of(x.dtype());
     const kernels::QuantizedActivation quantized(from, x.dtype(), count, stride, in_);
-    if (!(quantized.error() > most_int8_error)) {
-      kernels::matmul(quantized, quantized_, e.at(first, 0));
-      continue;
+    const auto is_even = [&](int64_t row) { return !(quantized.error(row) > most_int8_error); };
+    for (int64_t begin = 0, end; begin < count; begin = end) {
+      const bool even = is_even(begin);
+      for (end = begin + 1; end < count && is_even(end) == even;) ++end;
+      if (even) {
+        kernels::matmul(quantized, begin, end - begin, quantized_, e.at(first + begin, 0));
+      } else {
+        const size_t offset = static_cast<size_t>(begin * stride) * size_of(x.dtype());
+        multiply_wide(from + offset, x.dtype(), end - begin, stride, e.at(first + begin, 0));
+      }
     }
-    int64_t column = 0;
-    for (const Part& part : parts_) {
-      const Tensor weight = part.changes.empty() ? part.weight : changed(part.weight, part.changes);
-      kernels::matmul_streamed(from, x.dtype(), count, stride, weight, wide_dtype(dtype_), e.at(first, column));
-      column += weight.dim(0);
-    }
+  }
+}
+
+void Linear::multiply_wide(const void* x, DType x_dtype, int64_t rows, int64_t stride,
+                           const kernels::Epilogue& e) const {
+  int64_t column = 0;
+  for (const Part& part : parts_) {
+    const Tensor weight = part.changes.empty() ? part.weight : changed(part.weight, part.changes);
+    kernels::matmul_streamed(x, x_dtype, rows, stride, weight, wide_dtype(dtype_), e.at(0, column));
+    column += weight.dim(0);
   }
 }
 

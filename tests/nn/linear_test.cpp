@@ -91,10 +91,12 @@ TEST(Linear, Int8GivesWayWhereAFewValuesOutweighTheOthers) {
   const Tensor even_w = g.randn({96, 640}), even_x = g.randn({50, 640});
   Tensor w = even_w.clone(), x = even_x.clone();
   for (int64_t r = 0; r < 96; ++r) w.data<float>()[r * 640 + 3] = 300.0f;
-  for (int64_t r = 0; r < 50; ++r) x.data<float>()[r * 640 + 5] = 300.0f;
+  for (int64_t r = 10; r < 30; ++r) x.data<float>()[r * 640 + 5] = 300.0f;
   const auto product = [](const Tensor& of_w, const Tensor& of_x, DType dtype) { return of(of_w, dtype)(of_x, DType::f32); };
-  for (const auto& [of_w, of_x] : {std::pair(w, even_x), std::pair(even_w, x)})
-    EXPECT_EQ(distance(product(of_w, of_x, DType::i8), product(of_w, of_x, DType::bf16)), 0.0);
+  EXPECT_EQ(distance(product(w, even_x, DType::i8), product(w, even_x, DType::bf16)), 0.0);
+  const Tensor i8 = product(even_w, x, DType::i8), bf16 = product(even_w, x, DType::bf16);
+  for (int64_t r = 0; r < 50; ++r)
+    EXPECT_EQ(distance(i8.slice(r, r + 1), bf16.slice(r, r + 1)) == 0.0, r >= 10 && r < 30) << r;
 }
 
 TEST(Linear, RefusesInputsThatDoNotFit) {
