@@ -77,7 +77,7 @@ void print_roofline(DType dtype, bool as_json) {
     for (const auto& [a, peak] : peaks) line[fmt::format("peak_{}", name_of(a))] = peak;
     return print_json(line);
   }
-  fmt::print("{:<13} register peak of all threads: ", "roofline");
+  fmt::print("{:<16} register peak of all threads: ", "roofline");
   for (const auto& [a, peak] : peaks)
     fmt::print(
         "{}{} {}", a == kernels::Arithmetic::f32 ? "" : ", ", name_of(a),
@@ -103,15 +103,17 @@ void print_measurement(const Measurement& m, DType dtype, double peak, bool as_j
                  {"model", m.model},
                  {"what", m.what},
                  {"extrapolated", !m.extrapolated.empty()}});
+    if (m.tokens > 0) line["tokens"] = m.tokens;
+    if (m.text_tokens > 0) line["text_tokens"] = m.text_tokens;
     if (m.all_layers > 0) line.update({{"layers", m.layers}, {"all_layers", m.all_layers}});
     return print_json(line);
   }
-  fmt::print("{:<13} {:>8.3f} s", m.component, m.seconds);
+  fmt::print("{:<16} {:>8.3f} s", m.component, m.seconds);
   if (m.operations > 0) fmt::print("   {:.3f} TFLOPS, {:.1f} % of the register peak", speed / tera, 100 * speed / peak);
   if (m.peak_bytes > 0) fmt::print("   memory {}", human_bytes(m.peak_bytes));
   if (m.runs > 0) fmt::print("   best of {} (median {:.3f} s)", m.runs, m.median);
-  fmt::print("\n{:<13} {}: {}\n", "", m.model, m.what);
-  if (!m.extrapolated.empty()) fmt::print("{:<13} extrapolated {}\n", "", m.extrapolated);
+  fmt::print("\n{:<16} {}: {}\n", "", m.model, m.what);
+  if (!m.extrapolated.empty()) fmt::print("{:<16} extrapolated {}\n", "", m.extrapolated);
   std::fflush(stdout);
 }
 
@@ -158,6 +160,7 @@ void bench(const Options& given) {
   std::vector<Manifest> manifests;
   if (!given.synthetic.empty()) manifests = find_manifests(given.synthetic);
   if (!given.config.empty()) manifests = read_manifests(given.config);
+  o = completed(manifests, o);
   const auto wanted = [&](const std::string& component) {
     return given.component == "all" || given.component == component;
   };
@@ -179,7 +182,7 @@ void bench(const Options& given) {
       const kernels::Arithmetic arithmetic = kernels::arithmetic_of(o.dtype);
       peak = kernels::register_peak(arithmetic);
       if (!given.json)
-        fmt::print("{:<13} {:.3f} TFLOPS is the register peak of {}\n", "", *peak / tera, name_of(arithmetic));
+        fmt::print("{:<16} {:.3f} TFLOPS is the register peak of {}\n", "", *peak / tera, name_of(arithmetic));
     }
     print_measurement(m, o.dtype, *peak, given.json);
   };
@@ -204,16 +207,17 @@ void add_bench(CLI::App& app, int& exit_code) {
   auto o = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("bench", "Measure how fast this machine runs a model");
   command->add_option("--synthetic", o->synthetic,
-                      "A published model with random weights of its real shapes: ltx-video-2b, ltx-video-13b, "
-                      "t5-v1.1-xxl ... (default: the embedded model, end to end)");
+                      "A published model with random weights of its real shapes: ltx-video-2b, cogvideox-5b, "
+                      "mochi-1-preview, t5-v1.1-xxl ... (default: the embedded model, end to end)");
   command->add_option("--config", o->config, "A manifest or a component's config.json, with random weights");
   command->add_option("--model", o->model, "A model folder, end to end");
   command->add_option("--component", o->component, "What of it")
-      ->check(CLI::IsMember({"transformer", "vae", "text_encoder", "all"}))
+      ->check(CLI::IsMember({"transformer", "vae", "text_encoder", "latent_upsampler", "all"}))
       ->capture_default_str();
-  command->add_option("--size", o->size, "Width and height in pixels (default 768x512)");
-  command->add_option("--frames", o->bench.frames, "Frames of the clip (default 121)")->check(CLI::Range(1, 1 << 20));
-  command->add_option("--tokens", o->bench.text_tokens, "Tokens of the prompt (default 128)")
+  command->add_option("--size", o->size, "Width and height in pixels (default: what the model was made for)");
+  command->add_option("--frames", o->bench.frames, "Frames of the clip (default: likewise)")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--tokens", o->bench.text_tokens, "Tokens of the prompt (default: likewise)")
       ->check(CLI::Range(1, 4096));
   command->add_option("--layers", o->bench.layers, "Measure so many layers and extrapolate to all")
       ->check(CLI::Range(1, 100000));

@@ -1,25 +1,10 @@
-#include <map>
-
-#include "checkpoint/safetensors.h"
-#include "run_prax.h"
+#include "run_bench.h"
 
 namespace prax {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-json manifest(const std::string& name) {
-  return json::parse(file_text(fs::path(PRAX_SOURCE_DIR) / "manifests" / (name + ".json")));
-}
-
-double product(const json& shape) {
-  double p = 1;
-  for (const auto& extent : shape) p *= extent.get<double>();
-  return p;
-}
-
-bool holds(const std::string& name, const std::string& part) { return name.find(part) != std::string::npos; }
 
 //! Counted from the tensors of the checkpoint: each element of a matrix is multiplied and added once a row.
 double transformer_operations(const json& m, double tokens, double text) {
@@ -67,26 +52,6 @@ double vae_operations(const json& m, double frames, double height, double width)
   return sum;
 }
 
-std::map<std::string, json> bench(const std::string& arguments) {
-  const Finished run = run_prax("bench --json --repeat 1 " + arguments);
-  EXPECT_EQ(run.code, 0) << arguments << "\n" << run.err;
-  std::map<std::string, json> parts;
-  for (const json& line : run.lines()) parts[line.value("component", "")] = line;
-  return parts;
-}
-
-void expect_sound(const json& line) {
-  for (const char* key : {"component", "seconds", "tflops", "peak_share", "peak_bytes", "isa", "threads", "cpu"})
-    EXPECT_TRUE(line.contains(key)) << key << " " << line;
-  EXPECT_GT(line["seconds"].get<double>(), 0) << line;
-  EXPECT_GE(line["median_seconds"].get<double>(), line["seconds"].get<double>() * 0.999) << line;
-  EXPECT_NEAR(line["tflops"].get<double>(), line["operations"].get<double>() / line["seconds"].get<double>() / 1e12,
-              1e-6 * line["tflops"].get<double>());
-  EXPECT_GT(line["peak_share"].get<double>(), 0) << line;
-  EXPECT_LT(line["peak_share"].get<double>(), 1.3) << line;
-  EXPECT_GT(line["peak_bytes"].get<double>(), 1e6) << line;
-}
-
 TEST(Bench, TransformerOfThePublishedWidths) {
   const json part =
       bench("--synthetic ltx-video-2b --component transformer --layers 2 --size 128x64 --frames 17 --tokens 32")
@@ -127,9 +92,7 @@ TEST(Bench, TextEncoderTakesNoMemoryForItsWeights) {
 TEST(Bench, DecodersOfAllDesigns) {
   for (const std::string name : {"ltx_090_t2v", "ltx_091_t2v", "ltx_095_t2v"}) {
     const fs::path folder = fs::path(PRAX_TEST_DATA) / "cases" / name / "checkpoint/vae";
-    json model{{"config", json::parse(file_text(folder / "config.json"))}, {"tensors", json::object()}};
-    const auto file = checkpoint::SafetensorsFile::open(folder / "diffusion_pytorch_model.safetensors");
-    for (const auto& [tensor, entry] : file->entries()) model["tensors"][tensor] = entry.shape;
+    const json model = manifest_of(folder);
     const std::string command = "--config " + (folder / "config.json").string() + " --size 128x64 --frames 17";
     const json whole = bench(command).at("vae"), part = bench(command + " --latent-frames 2").at("vae");
     expect_sound(whole);
