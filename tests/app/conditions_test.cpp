@@ -1,5 +1,6 @@
 // Videos from pictures and clips, as people make them, with the embedded model.
 
+#include "npy_clip.h"
 #include "run_prax.h"
 
 namespace {
@@ -46,6 +47,54 @@ TEST_F(FromPictures, MakesVideosFromAllOfThem) {
     EXPECT_TRUE(f.says(says)) << flags << ": " << f.out;
   }
 }
+
+constexpr size_t picture_values = size_t{128} * 128 * 3;
+
+//! Clips in all the steps of the model: what it was taught, not what is computed.
+class Taught : public testing::TestWithParam<const char*> {
+protected:
+  static constexpr double allowed = 3.0;  // dB below what neighbouring frames have on the whole
+
+  std::string generate(const fs::path& out, const std::string& more) const {
+    const Finished f = run_prax(std::string("generate '") + GetParam() + "' -o " + out.string() + " " + more);
+    EXPECT_EQ(f.code, 0) << f.err;
+    return out.string();
+  }
+  Clip made(const std::string& more) const { return npy(generate(scratch.path() / "made.npy", more)); }
+
+  static double likeness(const Clip& clip, size_t a, size_t b) {
+    return psnr(clip.frame(a, picture_values), clip.frame(b, picture_values));
+  }
+  static double of_neighbours(const Clip& clip, size_t frames) {
+    double sum = 0;
+    for (size_t i = 0; i + 1 < frames; ++i) sum += likeness(clip, i, i + 1);
+    return sum / static_cast<double>(frames - 1);
+  }
+  ScratchFolder scratch;
+};
+
+TEST_P(Taught, ALoopCloses) {
+  const Clip loop = made("--seed 7 --loop");
+  EXPECT_GT(likeness(loop, 24, 0), of_neighbours(loop, 25) - allowed);
+}
+
+TEST_P(Taught, AClipBeginsWithItsPictureAndGoesOnFromIt) {
+  const Clip first = made("--seed 8");
+  const Clip clip = made("--seed 9 --image " + generate(scratch.path() / "frames", "--seed 8") + "/frame_00000.png");
+  EXPECT_GT(psnr(clip.frame(0, picture_values), first.frame(0, picture_values)), 24.0);
+  EXPECT_GT(likeness(clip, 0, 1), of_neighbours(clip, 25) - allowed);
+}
+
+TEST_P(Taught, AnExtensionHasNoCut) {
+  const Clip clip = made("--seed 9 --extend " + generate(scratch.path() / "clip.mp4", "--seed 8"));
+  ASSERT_EQ(clip.data.size(), 49 * picture_values * sizeof(float));
+  EXPECT_GT(likeness(clip, 24, 25), of_neighbours(clip, 49) - allowed);
+}
+
+INSTANTIATE_TEST_SUITE_P(Prompts, Taught,
+                         testing::Values("a red balloon rises over the sea at sunset",
+                                         "a yellow fish swims right through the sea",
+                                         "a blue car drives left through the city at night"));
 
 TEST_F(FromPictures, SaysWhatIsWrongWithAnInput) {
   std::ofstream(scratch.path() / "text.png") << "this is no picture";

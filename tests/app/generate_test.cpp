@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "npy_clip.h"
 #include "run_prax.h"
 
 namespace {
@@ -15,17 +16,6 @@ namespace fs = std::filesystem;
 //! A quick clip: two steps of the embedded model.
 std::string quick(const fs::path& out, const std::string& more = "") {
   return "generate 'a red balloon rises over the sea' --seed 7 --steps 2 -o " + out.string() + " " + more;
-}
-
-struct Clip {
-  std::string header, data;
-};
-
-Clip npy(const fs::path& file) {
-  const std::string text = file_text(file);
-  if (text.size() < 128) return {};
-  const auto length = static_cast<unsigned char>(text[8]) + 256u * static_cast<unsigned char>(text[9]);
-  return {text.substr(10, length), text.substr(10 + length)};
 }
 
 //! Names in a folder, hidden ones too.

@@ -1,8 +1,8 @@
-"""usage: train_conditions.py minutes model_folder data_folder out.pt
+"""usage: train_conditions.py minutes model_folder data_folder out.pt [start.pt]
 
 Teaches the transformer of a model folder to go on from pictures and clips, as LTXImageToVideoPipeline and
 LTXConditionPipeline feed them, and keeps text to video in the mixture. Text encoder and autoencoder stay as they are.
-data_folder is what encode_conditions.py wrote. Stopped by SIGTERM or SIGINT it saves and ends; called again it goes on."""
+data_folder is what encode_conditions.py wrote; start.pt has the weights of an earlier run to begin from. Stopped by SIGTERM or SIGINT it saves and ends; called again it goes on."""
 
 import os
 
@@ -14,13 +14,14 @@ from safetensors import safe_open
 from transformers import T5EncoderModel, T5Tokenizer
 from conditions import *
 from fastattn import install
+from muon import Muon
 from world import caption, make_spec
 
 MAXLEN, USED = 48, 28  # the prompt is padded to MAXLEN for T5; no caption has more than USED tokens
 VARIANTS = 4  # captions a clip
-NSTART, NFRONT = 12, 4  # samples a step and worker: conditions at most at frame 0, and conditions in front
+NSTART, NFRONT = 6, 10  # samples a step and worker: conditions at most at frame 0, and conditions in front
 SAVE_EVERY = 180  # seconds
-RATE, EMA = 4e-4, 0.99
+MUON_RATE, ADAM_RATE, EMA = 1.5e-3, 4e-4, 0.99  # of the blocks' matrices, and of all else
 WORKERS = 2  # processes of one thread each, which share every step's gradient
 
 
@@ -181,7 +182,7 @@ class Flat:
         return {k: v.clone() for k, v in zip(self.named, self.split(vector))}
 
 
-def train(rank, minutes, folder, data_folder, out, shared, barrier, stop):
+def train(rank, minutes, folder, data_folder, out, start, shared, barrier, stop):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent tells when to stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -191,15 +192,23 @@ def train(rank, minutes, folder, data_folder, out, shared, barrier, stop):
     dit.requires_grad_(True)
     install(dit)
     flat = Flat(dit)
-    opt = torch.optim.AdamW([flat.value], RATE, (0.9, 0.98), weight_decay=0.0, fused=True)
+    matrices = [p for k, p in flat.named.items() if p.ndim == 2 and k.startswith("transformer_blocks.")]
+    of_blocks = {id(p) for p in matrices}
+    others = [p for p in flat.named.values() if id(p) not in of_blocks]
+    muon = Muon(matrices, MUON_RATE, wd=0.0)
+    adam = torch.optim.AdamW(others, ADAM_RATE, (0.9, 0.98), weight_decay=0.0, fused=True)
     ema = flat.value.detach().clone()
     step, spent = 0, 0.0
     if os.path.exists(out):
         s = torch.load(out)
         flat.value.data.copy_(s["raw"])
         ema.copy_(s["ema"])
-        opt.load_state_dict(s["opt"])
+        muon.load_state_dict(s["muon"])
+        adam.load_state_dict(s["adam"])
         step, spent = s["step"], s["spent"]
+    elif start:
+        flat.value.data.copy_(torch.load(start)["raw"])
+        ema.copy_(flat.value.data)
     g.manual_seed(1000 * step + rank)
 
     def report():
@@ -208,7 +217,7 @@ def train(rank, minutes, folder, data_folder, out, shared, barrier, stop):
         flat.point(flat.value.data)
 
     def save():
-        s = dict(dit=flat.names(ema), raw=flat.value.data, ema=ema, opt=opt.state_dict(), step=step, spent=spent)
+        s = dict(dit=flat.names(ema), raw=flat.value.data, ema=ema, muon=muon.state_dict(), adam=adam.state_dict(), step=step, spent=spent)
         torch.save(s, out + ".part")
         os.replace(out + ".part", out)
 
@@ -221,10 +230,11 @@ def train(rank, minutes, folder, data_folder, out, shared, barrier, stop):
     while True:
         f = spent / (minutes * 60)
         scale = min(1, (step + 1) / 60) * (1 - max(0, (f - 0.3) / 0.7) * 0.98)  # warm up, hold, linear decay
-        opt.param_groups[0]["lr"] = RATE * scale
+        muon.param_groups[0]["lr"] = MUON_RATE * scale
+        adam.param_groups[0]["lr"] = ADAM_RATE * scale
         flat.value.grad.zero_()
         u = torch.rand((), generator=g).item()
-        front = data.loops if u < 0.45 else data.ends if u < 0.88 else data.tails
+        front = data.loops if u < 0.5 else data.ends if u < 0.92 else data.tails
         a = loss_of(dit, data, data.start(NSTART))
         (a * (NSTART / (NSTART + NFRONT))).backward()
         b = loss_of(dit, data, front(NFRONT))
@@ -240,7 +250,8 @@ def train(rank, minutes, folder, data_folder, out, shared, barrier, stop):
         torch.mean(mine[:-1], 0, out=flat.value.grad)
         spent, last = mine[-1, 0].item(), mine[-1, 1].item() > 0
         torch.nn.utils.clip_grad_norm_([flat.value], 1.0)
-        opt.step()
+        muon.step()
+        adam.step()
         step += 1
         ema.lerp_(flat.value.data, 1 - min(EMA, (1 + step) / (20 + step)))
         if rank == 0:
@@ -262,6 +273,7 @@ def train(rank, minutes, folder, data_folder, out, shared, barrier, stop):
 
 def main():
     minutes, folder, data_folder, out = float(sys.argv[1]), *sys.argv[2:5]
+    start = sys.argv[5] if len(sys.argv) > 5 else None
     torch.manual_seed(0)
     torch.set_num_threads(1)
     Data(data_folder, folder, None), Data(data_folder + "/unseen", folder, None)  # embeds the captions once
@@ -271,7 +283,7 @@ def main():
     shared = torch.zeros(2, WORKERS + 1, size).share_memory_()  # gradients of even and odd steps, and rank 0's words
     barrier, stop = ctx.Barrier(WORKERS), ctx.Event()
     ps = [
-        ctx.Process(target=train, args=(k, minutes, folder, data_folder, out, shared, barrier, stop))
+        ctx.Process(target=train, args=(k, minutes, folder, data_folder, out, start, shared, barrier, stop))
         for k in range(WORKERS)
     ]
     for p in ps:
