@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pipelines/arguments.h"
+#include "pipelines/closed_loop.h"
 #include "pipelines/continuation.h"
 #include "pipelines/pictures.h"
 #include "schedulers/linear_quadratic.h"
@@ -35,7 +36,7 @@ std::vector<Argument> with_conditions() {
       {"init_video", "clip", nullptr, "a clip whose latents are those to begin from (not in the reference)"},
       {"image_cond_noise_scale", "float", 0.15, "noise on fully held latents, for livelier motion"},
       {"resize_mode", "string", "default", resize_mode_help},
-      {"loop", "bool", false, "the first frame is held at the end, too (not in the reference)"},
+      {"loop", "bool", false, "the end meets the beginning: the first frame is held at the end, too (not in the reference)"},
       {"extend", "clip", nullptr, "a clip to go on with; the result begins with it (not in the reference)"},
       {"extend_overlap", "int", 9, "last frames of that clip that the new ones are made from"},
   };
@@ -372,6 +373,10 @@ void Conditioned::next_pass(Run& run) {
 
 void Conditioned::decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) {
   const json& clip = run.request.arguments.at("extend");
+  if (run.request.arguments.at("loop").get<bool>()) {
+    ClosedLoop closed(vae_->config().temporal_compression_ratio, sink);
+    return LtxPipeline::decode(run, index, closed, monitor);
+  }
   if (clip.is_null()) return LtxPipeline::decode(run, index, sink, monitor);
   const auto overlap = run.state.find("overlap");
   if (overlap == run.state.end() || overlap->second.numel() != 1)

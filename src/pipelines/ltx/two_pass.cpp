@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "media/resize.h"
 #include "pipelines/arguments.h"
+#include "pipelines/closed_loop.h"
 #include "pipelines/ltx/upsample.h"
 #include "tensor/memory.h"
 
@@ -178,7 +179,10 @@ void TwoPass::denoise(Run& run, const Monitor& monitor) {
 
 void TwoPass::decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) {
   Scaled scaled(run.format, sink);
-  main_.decode(pass_of(run), index, scaled, monitor);
+  // The refinement's request is not that of a loop: its draft is one.
+  const bool loop = run.request.arguments.at("loop").get<bool>();
+  ClosedLoop closed(main_.vae().config().temporal_compression_ratio, scaled);
+  main_.decode(pass_of(run), index, loop ? static_cast<media::FrameSink&>(closed) : scaled, monitor);
 }
 
 Tensor TwoPass::preview(const Run& run) { return main_.preview(pass_of(run)); }
