@@ -83,6 +83,7 @@ TEST(Generate, RefusesWhatCannotBe) {
       {"generate 'a' --seed 99999999999999999999" + out, "seed"},
       {"generate 'a' --steps abc" + out, "--steps cannot be 'abc'"},
       {"generate 'a' --steps", "--steps needs a value"},
+      {"generate 'a' --steps 1 --steps 2", "--steps was given twice"},
       {"generate a red balloon", "in quotes"},
       {"generate 'a' --threads 0" + out, "1 to 1024"},
       {"generate 'a' --preview " + (scratch.path() / "p.jpg").string() + out, ".png"},

@@ -65,13 +65,20 @@ protected:
 TEST_F(MochiSmall, NamesTheNearestLegalSizes) {
   refuses({{"width", 100}}, "96 or 112");
   refuses({{"height", 8}}, "16");
-  refuses({{"num_frames", 20}}, "19 or 25");
-  refuses({{"num_frames", 6}}, "1 or 7");
+  refuses({{"num_frames", 0}}, "1 to");
   refuses({{"num_inference_steps", 0}}, "num_inference_steps");
   refuses({{"num_inference_step", 3}}, "num_inference_steps");
   refuses({{"frame_rate", 0}}, "frame_rate");
   refuses({{"vae_tiling", {{"tile_sample_min_height", 4}}}}, "tile_sample_min_height");
   refuses({{"vae_tiling", {{"tile_height", 64}}}}, "tile_height");
+}
+
+TEST_F(MochiSmall, MakesOfAnyNumberOfFramesWhatTheReferenceMakes) {
+  Request asked = request();
+  for (const auto& [frames, made] : {std::pair(12, 7), std::pair(13, 13), std::pair(6, 1), std::pair(2, 1)}) {
+    asked.arguments["num_frames"] = frames;
+    EXPECT_EQ(pipeline->begin(asked).format.frames, made) << frames;
+  }
 }
 
 TEST_F(MochiSmall, AResumedRunIsBitIdentical) {
