@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "pipelines/intent.h"
 #include "pipelines/ltx_support.h"
+#include "support/stopped_run.h"
 
 namespace prax {
 namespace {
@@ -56,22 +57,9 @@ void expect_resumable(const char* name, int64_t stop) {
   auto pipeline = pipelines::load(folder_of(golden), exact(golden));
   PipelineRun whole = pipeline->begin(request_for(golden));
   const auto want = frames(*pipeline, whole);
-  PipelineRun run = pipeline->begin(request_for(golden));
-  const auto file = std::filesystem::path(testing::TempDir()) / "cogvideox.run";
-  CancelToken cancel;
-  Monitor monitor;
-  monitor.cancel = &cancel;
-  monitor.after_step = [&](const PipelineRun& r) {
-    if (r.step != stop) return;
-    pipelines::save_run(file, r, name);
-    cancel.cancel();
-  };
-  EXPECT_THROW(pipeline->denoise(run, monitor), Error);
+  PipelineRun saved = test::stopped_run(*pipeline, request_for(golden), stop);
   pipeline = pipelines::load(folder_of(golden), exact(golden));
-  PipelineRun saved = pipelines::load_run(file);
-  EXPECT_EQ(saved.step, stop);
   EXPECT_EQ(frames(*pipeline, saved), want);
-  std::filesystem::remove(file);
 }
 
 TEST(CogVideoXPipeline, AResumedRunIsBitIdentical) {

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "media/writer.h"
 #include "pipelines/ltx_support.h"
+#include "support/stopped_run.h"
 
 namespace prax {
 namespace {
@@ -104,19 +105,7 @@ TEST_F(Conditioned, ALoopGoesOnBitIdenticallyAfterItsFirstPass) {
   request.arguments["loop"] = true;
   const auto want = made(pipeline->begin(request)).pixels;
   for (int64_t stop : {1, 2, 3}) {
-    PipelineRun run = pipeline->begin(request), kept;
-    Monitor monitor;
-    CancelToken cancel;
-    monitor.cancel = &cancel;
-    const auto file = std::filesystem::temp_directory_path() / ("loop" + std::to_string(getpid()) + ".prax");
-    monitor.after_step = [&](const PipelineRun& r) {
-      if (r.step != stop) return;
-      pipelines::save_run(file, r, "model");
-      cancel.cancel();
-    };
-    EXPECT_THROW(pipeline->denoise(run, monitor), Error);
-    kept = pipelines::load_run(file);
-    std::filesystem::remove(file);
+    PipelineRun kept = test::stopped_run(*pipeline, request, stop);
     pipeline = load();
     EXPECT_EQ(made(kept).pixels, want) << "stopped after step " << stop;
   }

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "pipelines/ltx_support.h"
+#include "support/stopped_run.h"
 
 namespace prax {
 namespace {
@@ -92,20 +93,7 @@ TEST_P(TwoPass, GoesOnBitIdenticallyInEitherPass) {
   pipeline->denoise(whole, {});
   const auto want = decoded(*pipeline, whole).pixels;
   for (int64_t stop = 1; stop < whole.steps; ++stop) {
-    PipelineRun run = pipeline->begin(request_of(c));
-    Monitor monitor;
-    CancelToken cancel;
-    monitor.cancel = &cancel;
-    const auto file = std::filesystem::temp_directory_path() / ("two_pass" + std::to_string(getpid()) + ".prax");
-    monitor.after_step = [&](const PipelineRun& r) {
-      if (r.step != stop) return;
-      pipelines::save_run(file, r, "model");
-      cancel.cancel();
-    };
-    EXPECT_THROW(pipeline->denoise(run, monitor), Error);
-    PipelineRun kept = pipelines::load_run(file);
-    std::filesystem::remove(file);
-    EXPECT_EQ(kept.step, stop);
+    PipelineRun kept = test::stopped_run(*pipeline, request_of(c), stop);
     pipeline = load(c);
     pipeline->denoise(kept, {});
     EXPECT_EQ(decoded(*pipeline, kept).pixels, want) << "stopped after step " << stop << " of " << whole.steps;

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "pipelines/intent.h"
 #include "pipelines/ltx_support.h"
+#include "support/stopped_run.h"
 
 namespace prax {
 namespace {
@@ -84,24 +85,11 @@ TEST_F(MochiSmall, MakesOfAnyNumberOfFramesWhatTheReferenceMakes) {
 TEST_F(MochiSmall, AResumedRunIsBitIdentical) {
   PipelineRun whole = pipeline->begin(request());
   const auto want = frames(whole);
-  const auto file = std::filesystem::path(testing::TempDir()) / "mochi_resumed.prax";
   for (int64_t stop = 1; stop <= 2; ++stop) {
-    PipelineRun run = pipeline->begin(request());
-    CancelToken cancel;
-    Monitor monitor;
-    monitor.cancel = &cancel;
-    monitor.after_step = [&](const PipelineRun& r) {
-      if (r.step != stop) return;
-      pipelines::save_run(file, r, "model");
-      cancel.cancel();
-    };
-    EXPECT_THROW(pipeline->denoise(run, monitor), Error);
+    PipelineRun resumed = test::stopped_run(*pipeline, request(), stop);
     pipeline = pipelines::load(folder_of(golden), test::exact(golden));
-    PipelineRun resumed = pipelines::load_run(file);
-    EXPECT_EQ(resumed.step, stop);
     EXPECT_EQ(frames(resumed), want);
   }
-  std::filesystem::remove(file);
 }
 
 TEST_F(MochiSmall, RefusesARunOfAnotherModel) {

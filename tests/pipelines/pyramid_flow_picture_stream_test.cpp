@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "pipelines/pyramid_flow_support.h"
+#include "support/stopped_run.h"
 
 namespace prax {
 namespace {
@@ -78,28 +79,18 @@ TEST(PyramidFlowStreaming, AnInterruptedRunGivesAllFramesAgain) {
   auto pipeline = test::load_case(golden);
   const auto request = case_request(golden);
   const auto want = decoded_at_the_end(*pipeline, request);
-  const auto file = std::filesystem::temp_directory_path() / ("prax_stream_" + std::to_string(::getpid()));
   const int64_t steps = pipeline->begin(request).steps;
   for (const int64_t stop : {int64_t{1}, steps / 2, steps - 1, steps}) {
-    PipelineRun run = pipeline->begin(request);
-    CancelToken cancel;
-    Monitor monitor;
-    monitor.cancel = &cancel;
-    monitor.after_step = [&](const PipelineRun& r) {
-      if (r.step != stop) return;
-      pipelines::save_run(file, r, "model");
-      cancel.cancel();
-    };
     Clip half, whole;
-    EXPECT_THROW(pipeline->generate(run, into(half), monitor), Error);
+    PipelineRun saved = test::stopped_run(*pipeline, request, stop, [&](PipelineRun& run, const Monitor& monitor) {
+      pipeline->generate(run, into(half), monitor);
+    });
     EXPECT_FALSE(half.finished);
     if (stop == steps / 2) pipeline = test::load_case(golden);  // another process, or the same one
-    PipelineRun saved = pipelines::load_run(file);
     pipeline->generate(saved, into(whole), {});
     EXPECT_TRUE(whole.finished);
     EXPECT_TRUE(whole.pixels == want) << "stopped after step " << stop;
   }
-  std::filesystem::remove(file);
 }
 
 TEST(PyramidFlowStreaming, CanBeSwitchedOff) {

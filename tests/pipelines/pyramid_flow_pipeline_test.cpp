@@ -4,6 +4,7 @@
 
 #include "pipelines/intent.h"
 #include "pipelines/pyramid_flow_support.h"
+#include "support/stopped_run.h"
 
 namespace prax {
 namespace {
@@ -98,24 +99,11 @@ TEST_F(PyramidFlowSmall, AResumedRunIsBitIdentical) {
   PipelineRun whole = pipeline->begin(case_request(golden));
   const auto want = frames(whole);
   // Stopped within a stage, between stages and between units; kept in a file; gone on with in a pipeline of its own.
-  const auto file = std::filesystem::temp_directory_path() / ("prax_pyramid_" + std::to_string(::getpid()));
   for (const int64_t stop : {int64_t{1}, int64_t{2}, whole.steps / 2, whole.steps - 1}) {
-    PipelineRun run = pipeline->begin(case_request(golden));
-    CancelToken cancel;
-    Monitor monitor;
-    monitor.cancel = &cancel;
-    monitor.after_step = [&](const PipelineRun& r) {
-      if (r.step != stop) return;
-      pipelines::save_run(file, r, "model");
-      cancel.cancel();
-    };
-    EXPECT_THROW(pipeline->denoise(run, monitor), Error);
-    PipelineRun saved = pipelines::load_run(file);
-    EXPECT_EQ(saved.step, stop);
+    PipelineRun saved = test::stopped_run(*pipeline, case_request(golden), stop);
     pipeline = test::load_case(golden);
     EXPECT_EQ(frames(saved), want) << "stopped after step " << stop;
   }
-  std::filesystem::remove(file);
 }
 
 TEST_F(PyramidFlowSmall, WithoutGuidanceTheNegativePromptDoesNotMatter) {
