@@ -111,7 +111,6 @@ std::shared_ptr<SafetensorsFile> SafetensorsFile::open(const std::filesystem::pa
   file->metadata_ = std::move(header.metadata);
   file->mapping_ = std::move(mapping.memory);
   file->data_ = start + length_bytes + header_bytes;
-  file->data_bytes_ = data_bytes;
   return file;
 }
 
@@ -133,11 +132,6 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
   Tensor copy = Tensor::empty(entry.shape, entry.dtype);
   if (count) std::memcpy(copy.raw(), bytes, count);
   return copy;
-}
-
-void SafetensorsFile::let_go() const {
-  const auto* begin = static_cast<const uint8_t*>(mapping_.get());
-  ::madvise(const_cast<uint8_t*>(begin), static_cast<size_t>(data_ - begin) + data_bytes_, MADV_DONTNEED);
 }
 
 }  // namespace prax::checkpoint

@@ -32,8 +32,6 @@ public:
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   //! Borrowed from the mapping. Unaligned data is copied. Error(checkpoint) when there is no such tensor.
   Tensor tensor(const std::string& name) const;
-  //! Tells the kernel that the pages are not needed any more (they are read again when they are).
-  void let_go() const;
 
 private:
   SafetensorsFile() = default;
@@ -42,7 +40,6 @@ private:
   std::map<std::string, std::string> metadata_;
   std::shared_ptr<const void> mapping_;
   const uint8_t* data_ = nullptr;
-  size_t data_bytes_ = 0;
 };
 
 //! One or more files as one source (shards). Error(checkpoint) when two of them hold the same tensor.

@@ -91,10 +91,6 @@ public:
     return (files_.front()->path().parent_path() / "").string() + " (" + std::to_string(files_.size()) + " files)";
   }
 
-  void let_go() const override {
-    for (const auto& file : files_) file->let_go();
-  }
-
 private:
   std::string hint_for(const std::string& name) const {
     constexpr size_t shown = 3;

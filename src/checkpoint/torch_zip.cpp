@@ -137,10 +137,6 @@ public:
 
   std::string description() const override { return path_.string(); }
 
-  void let_go() const override {
-    ::madvise(const_cast<char*>(mapping_.bytes.data()), mapping_.bytes.size(), MADV_DONTNEED);
-  }
-
 private:
   struct Entry {
     PickledTensor tensor;

@@ -31,8 +31,6 @@ public:
   virtual std::vector<TensorInfo> list() const { return {}; }
   //! What people should see as its origin: a path, "synthetic".
   virtual std::string description() const = 0;
-  //! Says that what get() gave so far is packed elsewhere: mapped pages may leave memory. The tensors stay valid.
-  virtual void let_go() const {}
 };
 
 class LoraSet;

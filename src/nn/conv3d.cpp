@@ -55,6 +55,7 @@ void Conv3d::pack() {
     reorder(stored.data<bfloat16>(), ordered.data<bfloat16>());
   }
   packed_ = kernels::PackedMatrix::pack_taps(ordered, dtype_, taps * taps * chunks_, taps, chunk_);
+  weight_.let_go();
 }
 
 void Conv3d::begin() {

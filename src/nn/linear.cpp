@@ -123,15 +123,16 @@ void Linear::pack() const {
   for (const Part& part : parts_) checkpoint::require_finite(part.weight, part.name);
   if (parts_.size() == 1) {
     const Part& only = parts_[0];
-    packed_ =
-        kernels::PackedMatrix::pack(only.changes.empty() ? only.weight : changed(only.weight, only.changes),
-                                         wide_dtype(dtype_));
+    const Tensor weight = only.changes.empty() ? only.weight : changed(only.weight, only.changes);
+    packed_ = kernels::PackedMatrix::pack(weight, wide_dtype(dtype_));
+    only.weight.let_go();
     return;
   }
   std::vector<Tensor> weights;
   for (const Part& part : parts_)
     weights.push_back((part.changes.empty() ? part.weight : changed(part.weight, part.changes)).to(wide_dtype(dtype_)));
   packed_ = kernels::PackedMatrix::pack(Tensor::concat(weights, 0), wide_dtype(dtype_));
+  for (const Part& part : parts_) part.weight.let_go();
 }
 
 void Linear::pack_quantized() const {
@@ -141,6 +142,7 @@ void Linear::pack_quantized() const {
     weights.push_back(part.changes.empty() ? part.weight : changed(part.weight, part.changes));
   }
   quantized_ = kernels::QuantizedMatrix::pack(weights);
+  for (const Part& part : parts_) part.weight.let_go();
   needs_wide_ = quantized_.error() > most_int8_error;
   if (needs_wide_) quantized_ = {};
 }
@@ -184,12 +186,16 @@ void Linear::multiply(const Part& part, const Tensor& x, int64_t rows, int64_t s
   const kernels::Addend* more = addend ? &*addend : nullptr;
   if (!part.packed.defined()) checkpoint::require_finite(part.weight, part.name);
   if (residency_ == Residency::packed) {
-    if (!part.packed.defined()) part.packed = kernels::PackedMatrix::pack(part.weight, wide_dtype(dtype_));
+    if (!part.packed.defined()) {
+      part.packed = kernels::PackedMatrix::pack(part.weight, wide_dtype(dtype_));
+      part.weight.let_go();
+    }
     kernels::matmul(x.raw(), x.dtype(), rows, stride, part.packed, e, more);
   } else {
     const bool fused = !on_the_fly_ && !part.changes.empty();
     const Tensor weight = fused ? changed(part.weight, part.changes) : part.weight;
     kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weight, wide_dtype(dtype_), e, more);
+    part.weight.let_go();
   }
 }
 

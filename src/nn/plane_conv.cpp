@@ -61,6 +61,7 @@ void PlaneConv::pack() const {
     reorder(stored.data<bfloat16>(), ordered.data<bfloat16>());
   }
   packed_ = kernels::PackedMatrix::pack_taps(ordered, dtype_, rows * chunks_, taps, chunk_);
+  weight_.let_go();
 }
 
 Plane PlaneConv::plane(int64_t height, int64_t width) const {

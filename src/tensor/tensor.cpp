@@ -1,5 +1,8 @@
 #include "tensor/tensor.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <numeric>
 
@@ -97,7 +100,16 @@ Tensor Tensor::borrow(Shape shape, DType dtype, const void* data, std::shared_pt
   Tensor t = meta(std::move(shape), dtype);
   t.data_ = const_cast<void*>(data);
   t.owner_ = std::move(owner);
+  t.mapped_ = true;
   return t;
+}
+
+void Tensor::let_go() const {
+  if (!mapped_ || !data_) return;
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(data_), end = begin + bytes();
+  const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;  // whole pages of its own
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 void* Tensor::typed(DType wanted) const {

@@ -27,7 +27,7 @@ public:
   static Tensor zeros(Shape shape, DType dtype = DType::f32);
   static Tensor full(Shape shape, float value);
   static Tensor meta(Shape shape, DType dtype);
-  //! Wraps memory that `owner` keeps alive. Read-only by convention when the memory is.
+  //! Wraps pages mapped from a file that `owner` keeps alive. Read-only by convention when the memory is.
   static Tensor borrow(Shape shape, DType dtype, const void* data, std::shared_ptr<const void> owner);
   template <typename T>
   static Tensor from(Shape shape, std::span<const T> values);
@@ -70,6 +70,9 @@ public:
   Tensor to(DType dtype) const;
   //! A copy of the elements in owned storage.
   Tensor clone() const;
+  //! Where the elements lie in a mapped file: takes their pages out of this process's memory until they are read again.
+  //! Does nothing else, and nothing to owned storage.
+  void let_go() const;
   //! A copy with the dimensions reordered.
   Tensor permute(const std::vector<int>& order) const;
   //! Joins along a dimension.
@@ -83,6 +86,7 @@ private:
   bool dtype_set_ = false;
   void* data_ = nullptr;
   std::shared_ptr<const void> owner_;
+  bool mapped_ = false;  //!< from a file
 };
 
 template <typename T>

@@ -29,7 +29,7 @@ TEST_F(Shards, AreOneSource) {
 TEST_F(Shards, TensorsOutliveTheSourceAndLettingGo) {
   auto source = open_safetensors({folder_ / "1", folder_ / "2"});
   const Tensor bias = source->get("proj_out.bias", {4});
-  source->let_go();
+  bias.let_go();
   source.reset();
   EXPECT_EQ(bias.data<float>()[2], 3.0f);
 }

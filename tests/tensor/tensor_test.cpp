@@ -73,5 +73,11 @@ TEST(Tensor, RefusesWhatCannotBe) {
   EXPECT_NO_THROW(Tensor::empty({0}).data<float>());
 }
 
+TEST(Tensor, LettingGoDoesNothingToOwnedStorage) {
+  const Tensor t = Tensor::full({1 << 14}, 2.5f);
+  t.let_go();
+  for (const float v : t.span<float>()) ASSERT_EQ(v, 2.5f);
+}
+
 }  // namespace
 }  // namespace prax
