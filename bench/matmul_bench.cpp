@@ -84,7 +84,11 @@ void onednn(benchmark::State& state, dnnl::memory::data_type type) {
 }
 
 void shapes(benchmark::internal::Benchmark* b) {
-  b->Args({6144, 2048, 2048})->Args({6144, 2048, 8192})->Args({6144, 8192, 2048})->Unit(benchmark::kMillisecond)->UseRealTime();
+  b->Args({6144, 2048, 2048})
+      ->Args({6144, 2048, 8192})
+      ->Args({6144, 8192, 2048})
+      ->Unit(benchmark::kMillisecond)
+      ->UseRealTime();
 }
 
 BENCHMARK_CAPTURE(ours, bf16, DType::bf16)->Apply(shapes);

@@ -4,9 +4,9 @@
 
 #include "base/error.h"
 #include "base/human.h"
-#include "commands.h"
 #include "base/paths.h"
 #include "checkpoint/folder.h"
+#include "commands.h"
 #include "media/writer.h"
 #include "output.h"
 #include "pipelines/intent.h"
@@ -40,9 +40,9 @@ fs::path name_for(const std::string& prompt) {
 }
 
 void require_no_request(const CLI::App& command) {
-  for (const char* flag : {"PROMPT", "--prompt-file", "--negative", "--size", "--frames", "--fps", "--steps",
-                           "--guidance", "--seed", "--set", "--dtype", "--variant", "--image", "--video", "--condition",
-                           "--strength", "--extend", "--loop", "--upscale", "--shot", "--lora"})
+  for (const char* flag : {"PROMPT",      "--prompt-file", "--negative", "--size",  "--frames",  "--fps",   "--steps",
+                           "--guidance",  "--seed",        "--set",      "--dtype", "--variant", "--image", "--video",
+                           "--condition", "--strength",    "--extend",   "--loop",  "--upscale", "--shot",  "--lora"})
     if (command.count(flag) > 0)
       throw Error(ErrorKind::usage, std::string(flag) + " was given with --resume",
                   "an interrupted run goes on as it was begun; leave it out, or begin a new run");

@@ -56,7 +56,7 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
     message.erase(0, unreadable.size());
     if (const size_t at = message.find(" = "); at != std::string::npos)
       message = message.substr(0, at) + " cannot be '" + message.substr(at + 3) + "'";
-  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem)) {  // "--steps: 1 required N missing"
+  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem)) {     // "--steps: 1 required N missing"
     const bool several = message.find("received") != std::string::npos;  // "--steps: At Most 1 required but received 2"
     message = message.substr(0, message.find(':')) + (several ? " was given twice" : " needs a value");
   }

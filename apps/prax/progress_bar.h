@@ -48,7 +48,7 @@ private:
   Mode mode_;
   std::string stage_;
   int64_t step_ = 0, steps_ = 0;
-  double step_seconds_ = -1;  // smoothed
+  double step_seconds_ = -1;                           // smoothed
   std::map<std::string, double> step_seconds_before_;  // of stages that were left and may be entered again
   Clock::time_point stage_begin_, step_begin_, shown_;
   std::map<std::string, double> seconds_;

@@ -72,7 +72,8 @@ DType compute_dtype(const std::string& name) {
   if (name == "f32") return DType::f32;
   if (name == "bf16") return DType::bf16;
   if (name == "int8") return DType::i8;
-  throw Error(ErrorKind::usage, "--dtype is '" + name + "', which cannot be", "use bf16 (the usual), int8 (half the memory) or f32 (exact)");
+  throw Error(ErrorKind::usage, "--dtype is '" + name + "', which cannot be",
+              "use bf16 (the usual), int8 (half the memory) or f32 (exact)");
 }
 
 uint64_t peak_memory() {

@@ -31,8 +31,8 @@ struct RequestFlags {
 //! prompt file that cannot be read.
 pipelines::Request make_request(const RequestFlags& flags);
 
-//! What the flags ask for beside the prompt, with absolute paths. Error(usage) for a condition, shot or strength that is
-//! none, Error(io) for files that are not there.
+//! What the flags ask for beside the prompt, with absolute paths. Error(usage) for a condition, shot or strength that
+//! is none, Error(io) for files that are not there.
 pipelines::Intent make_intent(const RequestFlags& flags);
 
 //! The LoRA files of `--lora FILE[:WEIGHT]`.

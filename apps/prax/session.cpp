@@ -125,9 +125,12 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
         preview.clear();
       }
     };
-    pipeline.generate(run, clip_writers(options.output, clips, options.quality, [&] {
-      return describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype));
-    }), monitor);
+    pipeline.generate(
+        run,
+        clip_writers(
+            options.output, clips, options.quality,
+            [&] { return describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype)); }),
+        monitor);
     Summary summary;
     summary.files = clip_paths(options.output, clips);
     bar.finish();

@@ -170,8 +170,8 @@ std::vector<checkpoint::LoraRequest> loras_of(const ReferenceCase& reference) {
 
 //! Why this version cannot do what the reference did; empty when it can try.
 std::string obstacle(const ReferenceCase& reference) {
-  static const std::set<std::string> known{"case",     "checkpoint",  "pipeline",  "prompt", "negative_prompt",
-                                           "seed",     "global_seed", "arguments", "inputs", "version",
+  static const std::set<std::string> known{"case",      "checkpoint",  "pipeline",  "prompt", "negative_prompt",
+                                           "seed",      "global_seed", "arguments", "inputs", "version",
                                            "scheduler", "bf16_psnr"};
   for (const auto& [key, value] : reference.description.items())
     if (!known.contains(key)) return "this version does not know its setting \"" + key + "\"";
@@ -338,15 +338,15 @@ void verify_flow_match_euler(const ReferenceCase& reference, const std::string& 
   }
 }
 
-//! The tables of a CogVideoX scheduler: "cogvideox_ddim.snr3.trailing.4.timesteps", and for all spacings and step counts
-//! together "cogvideox_ddim.snr3.alphas_cumprod".
+//! The tables of a CogVideoX scheduler: "cogvideox_ddim.snr3.trailing.4.timesteps", and for all spacings and step
+//! counts together "cogvideox_ddim.snr3.alphas_cumprod".
 void verify_cogvideox(const ReferenceCase& reference, const std::string& name, const json& settings,
                       Recorder& recorder) {
   const auto origin = (reference.folder / "case.json").string();
   try {
     // What all CogVideoX schedulers of the cases have in common; case.json says the rest.
-    json config{{"beta_start", 0.00085},      {"beta_end", 0.012},         {"beta_schedule", "scaled_linear"},
-                {"clip_sample", false},       {"set_alpha_to_one", true},  {"prediction_type", "v_prediction"},
+    json config{{"beta_start", 0.00085},         {"beta_end", 0.012},        {"beta_schedule", "scaled_linear"},
+                {"clip_sample", false},          {"set_alpha_to_one", true}, {"prediction_type", "v_prediction"},
                 {"rescale_betas_zero_snr", true}};
     for (const char* key : {"snr_shift_scale", "timestep_spacing"}) config[key] = settings.at(key);
     config["_class_name"] = name.starts_with("cogvideox_ddim.") ? "CogVideoXDDIMScheduler" : "CogVideoXDPMScheduler";

@@ -8,13 +8,13 @@ namespace prax {
 
 //! What kind of thing went wrong; decides exit and status codes.
 enum class ErrorKind {
-  usage,       //!< the caller asked for something that cannot be (exit 2)
-  input,       //!< a file or text that was handed in is broken (exit 1)
-  checkpoint,  //!< a model folder is incomplete, corrupt or of an unknown kind (exit 1)
-  io,          //!< reading or writing failed: missing, forbidden, disk full (exit 1)
-  resource,    //!< not enough memory or another limit (exit 1)
-  interrupted, //!< cancelled by the user (exit 130)
-  internal     //!< a bug in the program (exit 1)
+  usage,        //!< the caller asked for something that cannot be (exit 2)
+  input,        //!< a file or text that was handed in is broken (exit 1)
+  checkpoint,   //!< a model folder is incomplete, corrupt or of an unknown kind (exit 1)
+  io,           //!< reading or writing failed: missing, forbidden, disk full (exit 1)
+  resource,     //!< not enough memory or another limit (exit 1)
+  interrupted,  //!< cancelled by the user (exit 130)
+  internal      //!< a bug in the program (exit 1)
 };
 
 //! The one exception of the program: what() is one sentence that says what is wrong, hint() one that says what to do.

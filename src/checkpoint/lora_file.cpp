@@ -297,7 +297,8 @@ void require_pair(const Module& m, const std::string& name, const std::filesyste
   const bool dora = std::any_of(others.begin(), others.end(), [](const std::string& name) {
     return name.find("lora_magnitude_vector") != std::string::npos || name.find("dora_scale") != std::string::npos;
   });
-  broken(path, (dora ? "is a DoRA, which cannot be applied: " : "holds tensors that cannot be applied: ") + list_of(others),
+  broken(path,
+         (dora ? "is a DoRA, which cannot be applied: " : "holds tensors that cannot be applied: ") + list_of(others),
          "use a plain LoRA, or merge the file into the model's weights with the program that made it");
 }
 

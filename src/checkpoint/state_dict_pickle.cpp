@@ -187,45 +187,93 @@ private:
   bool step() {
     const uint8_t opcode = byte();
     switch (opcode) {
-      case STOP: return false;
-      case MARK: push(Kind::mark); break;
-      case NONE: push(Kind::none); break;
-      case NEWTRUE: push(Kind::boolean, 1); break;
-      case NEWFALSE: push(Kind::boolean, 0); break;
-      case BININT: push(Kind::integer, number<int32_t>()); break;
-      case BININT1: push(Kind::integer, byte()); break;
-      case BININT2: push(Kind::integer, number<uint16_t>()); break;
-      case LONG1: push_long(); break;
+      case STOP:
+        return false;
+      case MARK:
+        push(Kind::mark);
+        break;
+      case NONE:
+        push(Kind::none);
+        break;
+      case NEWTRUE:
+        push(Kind::boolean, 1);
+        break;
+      case NEWFALSE:
+        push(Kind::boolean, 0);
+        break;
+      case BININT:
+        push(Kind::integer, number<int32_t>());
+        break;
+      case BININT1:
+        push(Kind::integer, byte());
+        break;
+      case BININT2:
+        push(Kind::integer, number<uint16_t>());
+        break;
+      case LONG1:
+        push_long();
+        break;
       case BINUNICODE: {
         const std::string_view value = text(number<uint32_t>());
         stack_.push_back({Kind::text, 0, value});
         break;
       }
-      case EMPTY_TUPLE: push_tuple({}); break;
-      case TUPLE1: push_last(1); break;
-      case TUPLE2: push_last(2); break;
-      case TUPLE3: push_last(3); break;
-      case TUPLE: push_tuple(pop_to_mark()); break;
-      case EMPTY_LIST: push(Kind::list); break;
-      case EMPTY_DICT: push_dict(); break;
+      case EMPTY_TUPLE:
+        push_tuple({});
+        break;
+      case TUPLE1:
+        push_last(1);
+        break;
+      case TUPLE2:
+        push_last(2);
+        break;
+      case TUPLE3:
+        push_last(3);
+        break;
+      case TUPLE:
+        push_tuple(pop_to_mark());
+        break;
+      case EMPTY_LIST:
+        push(Kind::list);
+        break;
+      case EMPTY_DICT:
+        push_dict();
+        break;
       case SETITEM: {
         const Value value = pop(), key = pop();
         set_items({key, value});
         break;
       }
-      case SETITEMS: set_items(pop_to_mark()); break;
-      case BINPUT: remember(byte()); break;
-      case LONG_BINPUT: remember(number<uint32_t>()); break;
-      case BINGET: recall(byte()); break;
-      case LONG_BINGET: recall(number<uint32_t>()); break;
-      case GLOBAL: push_name(); break;
-      case BINPERSID: push_storage(); break;
-      case REDUCE: reduce(); break;
+      case SETITEMS:
+        set_items(pop_to_mark());
+        break;
+      case BINPUT:
+        remember(byte());
+        break;
+      case LONG_BINPUT:
+        remember(number<uint32_t>());
+        break;
+      case BINGET:
+        recall(byte());
+        break;
+      case LONG_BINGET:
+        recall(number<uint32_t>());
+        break;
+      case GLOBAL:
+        push_name();
+        break;
+      case BINPERSID:
+        push_storage();
+        break;
+      case REDUCE:
+        reduce();
+        break;
       // An OrderedDict's attributes: a state dict keeps the versions of its modules there, which nobody needs.
       case BUILD:
         if (pop().kind != Kind::dict || top().kind != Kind::dict) broken();
         break;
-      default: refuse("has the opcode " + std::to_string(opcode) + " in its description, which no plain state dict has");
+      default:
+        refuse("has the opcode " + std::to_string(opcode) + " in its description, which no plain state dict has");
     }
     return true;
   }
@@ -257,9 +305,9 @@ private:
     const Value id = pop();
     if (id.kind != Kind::tuple) broken();
     const std::vector<Value>& parts = tuples_[place(id)];
-    if (parts.size() != 5 || parts[0].kind != Kind::text || parts[0].text != "storage" ||
-        parts[1].kind != Kind::name || !names[place(parts[1])].is_storage || parts[2].kind != Kind::text ||
-        parts[3].kind != Kind::text || parts[4].kind != Kind::integer || parts[4].number < 0)
+    if (parts.size() != 5 || parts[0].kind != Kind::text || parts[0].text != "storage" || parts[1].kind != Kind::name ||
+        !names[place(parts[1])].is_storage || parts[2].kind != Kind::text || parts[3].kind != Kind::text ||
+        parts[4].kind != Kind::integer || parts[4].number < 0)
       broken();
     storages_.push_back({names[place(parts[1])].dtype, parts[2].text, parts[4].number});
     push(Kind::storage, static_cast<int64_t>(storages_.size()) - 1);

@@ -12,10 +12,10 @@ namespace prax::checkpoint {
 //! A tensor as a pickled state dict describes it: a view of a storage.
 struct PickledTensor {
   DType dtype = DType::f32;
-  Shape shape, strides;     //!< strides in elements
-  int64_t offset = 0;       //!< of the first element in the storage
-  std::string storage;      //!< the storage's key
-  int64_t storage_size = 0; //!< elements of the whole storage
+  Shape shape, strides;      //!< strides in elements
+  int64_t offset = 0;        //!< of the first element in the storage
+  std::string storage;       //!< the storage's key
+  int64_t storage_size = 0;  //!< elements of the whole storage
 };
 
 //! Reads the pickle of a plain state dict as torch.save writes it (protocol 2): a dict or OrderedDict from names to

@@ -69,11 +69,11 @@ public:
     if (!mapping_.bytes.starts_with(zip_start))
       throw Error(ErrorKind::checkpoint,
                   named(path) + (mapping_.bytes.starts_with("\x80\x02") ? " is of a PyTorch before 1.6"
-                                                                         : " is no file of PyTorch's weights"),
+                                                                        : " is no file of PyTorch's weights"),
                   "download the checkpoint as safetensors, or save it again");
     const auto files = read_zip_directory(mapping_.bytes, named(path));
-    const auto pickle = std::find_if(files.begin(), files.end(),
-                                     [](const auto& file) { return file.first.ends_with(pickle_name); });
+    const auto pickle =
+        std::find_if(files.begin(), files.end(), [](const auto& file) { return file.first.ends_with(pickle_name); });
     if (pickle == files.end())
       throw Error(ErrorKind::checkpoint, named(path) + " is a zip archive without data.pkl",
                   "it holds no weights of PyTorch; download the file again");

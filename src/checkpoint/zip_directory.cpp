@@ -12,11 +12,11 @@ namespace prax::checkpoint {
 namespace {
 
 // Sections of APPNOTE.TXT 6.3.10.
-constexpr uint32_t local_signature = 0x04034b50;          // 4.3.7
-constexpr uint32_t central_signature = 0x02014b50;        // 4.3.12
-constexpr uint32_t end_signature = 0x06054b50;            // 4.3.16
-constexpr uint32_t end_64_signature = 0x06064b50;         // 4.3.14
-constexpr uint32_t end_64_locator_signature = 0x07064b50; // 4.3.15
+constexpr uint32_t local_signature = 0x04034b50;           // 4.3.7
+constexpr uint32_t central_signature = 0x02014b50;         // 4.3.12
+constexpr uint32_t end_signature = 0x06054b50;             // 4.3.16
+constexpr uint32_t end_64_signature = 0x06064b50;          // 4.3.14
+constexpr uint32_t end_64_locator_signature = 0x07064b50;  // 4.3.15
 constexpr size_t local_bytes = 30, central_bytes = 46, end_bytes = 22, end_64_bytes = 56, locator_bytes = 20;
 constexpr uint16_t zip64_extra = 0x0001;  // 4.5.3
 constexpr uint16_t encrypted_flag = 1;

@@ -61,8 +61,7 @@ void add_product(const Operand& o, const Block& block, const MatmulKernel& kerne
   const int64_t padded_rows = round_up(block.rows, kernel.rows);
   const size_t a_size = size_of(kernel.a_dtype);
   // A is read where it lies when its rows are whole tiles of the right type, and do not fall into few cache sets.
-  const bool in_place = o.a_dtype == kernel.a_dtype && o.k % kernel.depth_multiple == 0 &&
-                        padded_rows == block.rows &&
+  const bool in_place = o.a_dtype == kernel.a_dtype && o.k % kernel.depth_multiple == 0 && padded_rows == block.rows &&
                         o.a_stride * static_cast<int64_t>(a_size) % aliasing_bytes != 0;
   const int64_t copied =
       round_up(std::min(o.k, group_depth), kernel.depth_multiple) + 64 / static_cast<int64_t>(a_size);
@@ -198,8 +197,8 @@ PackedMatrix PackedMatrix::pack_taps(const Tensor& w, DType dtype, int64_t group
 
 void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e,
             const Addend* addend) {
-  const Operand product{a, a_dtype, a_stride, w.depth(),
-                        [&w](int64_t panel, int64_t group) { return w.panel(panel, group); }, true};
+  const Operand product{
+      a, a_dtype, a_stride, w.depth(), [&w](int64_t panel, int64_t group) { return w.panel(panel, group); }, true};
   matmul_blocks(product, addend, m, w.rows(), w.kernel(), e);
 }
 

@@ -89,8 +89,8 @@ QuantizedActivation::QuantizedActivation(const void* x, DType x_dtype, int64_t m
   parallel_for(m, std::max<int64_t>(1, 65536 / (k + 1)), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       char* to = static_cast<char*>(data_.raw()) + r * pitch_ * element;
-      facts_[static_cast<size_t>(r)] = kernels().quantize(static_cast<const char*>(x) + r * x_stride * x_element,
-                                                          x_dtype, k, to, kernel.a_dtype);
+      facts_[static_cast<size_t>(r)] =
+          kernels().quantize(static_cast<const char*>(x) + r * x_stride * x_element, x_dtype, k, to, kernel.a_dtype);
       std::memset(to + k * element, 0, static_cast<size_t>((pitch_ - k) * element));
     }
   });
@@ -106,14 +106,15 @@ const void* QuantizedActivation::row(int64_t row) const {
 
 void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const QuantizedMatrix& w, const Epilogue& e) {
   if (a.depth() != w.depth())
-    throw Error(ErrorKind::internal, "a product of rows of " + std::to_string(a.depth()) + " with weights of " +
-                                         std::to_string(w.depth()));
+    throw Error(ErrorKind::internal,
+                "a product of rows of " + std::to_string(a.depth()) + " with weights of " + std::to_string(w.depth()));
   const ByteKernel& kernel = kernels().int8;
   const int64_t groups = blocks_of(w.depth(), kernel.depth_block);
   for_blocks(count, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
     const int64_t tiles = blocks_of(block.rows, kernel.rows);
-    auto* c = static_cast<int32_t*>(c_scratch.get(static_cast<size_t>(tiles * kernel.rows * c_stride) * sizeof(int32_t)));
+    auto* c =
+        static_cast<int32_t*>(c_scratch.get(static_cast<size_t>(tiles * kernel.rows * c_stride) * sizeof(int32_t)));
     for (int64_t g = 0; g < groups; ++g) {
       const int64_t k0 = g * kernel.depth_block;
       const int64_t depth = round_up(std::min<int64_t>(kernel.depth_block, w.depth() - k0), kernel.depth_multiple);
@@ -126,8 +127,8 @@ void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const Qu
           const int64_t row = tile * kernel.rows;
           if (next) prefetch_share(next, depth * kernel.columns, tile, tiles);
           int32_t* at = c + row * c_stride + column;
-          kernel.tile(static_cast<const char*>(a.row(first + block.row + row)) + k0 * element, a.pitch(), depth, panel, at,
-                      c_stride, g > 0);
+          kernel.tile(static_cast<const char*>(a.row(first + block.row + row)) + k0 * element, a.pitch(), depth, panel,
+                      at, c_stride, g > 0);
           if (g + 1 < groups) continue;
           // The epilogue of one tile, while it is still in L1.
           const int64_t rows = std::min<int64_t>(kernel.rows, block.rows - row);

@@ -9,8 +9,8 @@
 
 namespace prax::kernels {
 
-//! A weight matrix W [n, k] as int8 in the layout of the ISA's kernel: each row (output channel) has a scale of its own,
-//! w = scale q with q in -127..127.
+//! A weight matrix W [n, k] as int8 in the layout of the ISA's kernel: each row (output channel) has a scale of its
+//! own, w = scale q with q in -127..127.
 class QuantizedMatrix {
 public:
   QuantizedMatrix() = default;

@@ -182,7 +182,8 @@ void Linear::multiply(const Part& part, const Tensor& x, int64_t rows, int64_t s
                       const kernels::Epilogue& e) const {
   Tensor projected;
   std::optional<kernels::Addend> addend;
-  if (on_the_fly_ && !part.changes.empty()) addend = part.changes.addend(x, rows, stride, wide_dtype(dtype_), projected);
+  if (on_the_fly_ && !part.changes.empty())
+    addend = part.changes.addend(x, rows, stride, wide_dtype(dtype_), projected);
   const kernels::Addend* more = addend ? &*addend : nullptr;
   if (!part.packed.defined()) checkpoint::require_finite(part.weight, part.name);
   if (residency_ == Residency::packed) {

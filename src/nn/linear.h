@@ -42,8 +42,8 @@ struct Fusion {
 //!
 //! int8: weights have a scale for each output channel, activations one for each row, made when they come (W8A8 with
 //! dynamic activations; Dettmers et al. 2022, arXiv:2208.07339). Where a few large values would take more from the
-//! others than `most_int8_error`, in the weights or in a row, the product is one of bf16. So it is with weights that are
-//! streamed, or changed by LoRA files on the fly.
+//! others than `most_int8_error`, in the weights or in a row, the product is one of bf16. So it is with weights that
+//! are streamed, or changed by LoRA files on the fly.
 class Linear {
 public:
   Linear() = default;

@@ -20,8 +20,7 @@ void ClosedLoop::finish() {
     for (size_t i = 0; i < missing.size(); ++i) missing[i] -= end_.back()[i];
     for (size_t k = 0; k < end_.size(); ++k) {
       const float share = static_cast<float>(k + 1) / static_cast<float>(end_.size());
-      for (size_t i = 0; i < missing.size(); ++i)
-        end_[k][i] = std::clamp(end_[k][i] + share * missing[i], 0.0f, 1.0f);
+      for (size_t i = 0; i < missing.size(); ++i) end_[k][i] = std::clamp(end_[k][i] + share * missing[i], 0.0f, 1.0f);
       sink_.frame(end_[k]);
     }
   }

@@ -22,8 +22,8 @@ void Continuation::begin(const media::VideoFormat&) {
   const std::string file = file_of(clip_);
   const int64_t count = count_clip_frames(clip_);
   if (count < overlap_)
-    throw Error(ErrorKind::input, file + " has changed since the run was begun: it has " + std::to_string(count) +
-                                      " frames now",
+    throw Error(ErrorKind::input,
+                file + " has changed since the run was begun: it has " + std::to_string(count) + " frames now",
                 "put the clip back that the run goes on with");
   for (int64_t first = 0; first < count; first += at_once) {
     media::ClipOptions options;

@@ -10,8 +10,8 @@ namespace prax::pipelines {
 //! Frames of a clip among the arguments (type "clip"), as it is stored.
 int64_t count_clip_frames(const nlohmann::json& clip);
 
-//! Puts a clip before what is made from its end: passes the clip on, fades over the last `overlap` frames of it into the
-//! first ones that come, and passes the rest on. Errors as media::read_clip().
+//! Puts a clip before what is made from its end: passes the clip on, fades over the last `overlap` frames of it into
+//! the first ones that come, and passes the rest on. Errors as media::read_clip().
 class Continuation : public media::FrameSink {
 public:
   //! `whole` is the format of clip and continuation together; the clip's frames are made to fit it.

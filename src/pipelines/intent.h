@@ -32,7 +32,7 @@ struct Intent {
   std::optional<std::filesystem::path> extend;  //!< a clip to go on with
   bool loop = false;                            //!< the end meets the beginning
   std::vector<Shot> shots;
-  std::filesystem::path upscaler;               //!< the model folder of a second pass at twice the size
+  std::filesystem::path upscaler;  //!< the model folder of a second pass at twice the size
 };
 
 //! How a family does it: which of its reference's pipelines, with which request.

@@ -42,19 +42,18 @@ std::unique_ptr<Pipeline> make_conditioned(const checkpoint::Folder& folder, con
 
 // All folders of a family hold the same components; the class that a folder names only says what the publisher showed
 // first.
-constexpr std::array families{Family{"LTX-Video", "LTXPipeline", make<ltx::TextToVideo>, ltx::plan},
-                              Family{"LTX-Video", "LTXImageToVideoPipeline", make<ltx::ImageToVideo>, ltx::plan},
-                              Family{"LTX-Video", "LTXConditionPipeline", make_conditioned, ltx::plan},
-                              Family{"LTX-Video", "LTXI2VLongMultiPromptPipeline", make<ltx::LongVideo>, ltx::plan},
-                              Family{"LTX-Video", "LTXLatentUpsamplePipeline", make<ltx::Upsample>, ltx::plan},
-                              Family{"CogVideoX", "CogVideoXPipeline", make<cogvideox::TextToVideo>, cogvideox::plan},
-                              Family{"CogVideoX", "CogVideoXImageToVideoPipeline", make<cogvideox::ImageToVideo>,
-                                     cogvideox::plan},
-                              Family{"CogVideoX", "CogVideoXVideoToVideoPipeline", make<cogvideox::VideoToVideo>,
-                                     cogvideox::plan},
-                              Family{"Mochi 1", "MochiPipeline", make<mochi::MochiPipeline>, mochi::plan},
-                              Family{"Pyramid Flow", "PyramidDiTForVideoGeneration",
-                                     make<pyramid_flow::PyramidFlowPipeline>, pyramid_flow::plan}};
+constexpr std::array families{
+    Family{"LTX-Video", "LTXPipeline", make<ltx::TextToVideo>, ltx::plan},
+    Family{"LTX-Video", "LTXImageToVideoPipeline", make<ltx::ImageToVideo>, ltx::plan},
+    Family{"LTX-Video", "LTXConditionPipeline", make_conditioned, ltx::plan},
+    Family{"LTX-Video", "LTXI2VLongMultiPromptPipeline", make<ltx::LongVideo>, ltx::plan},
+    Family{"LTX-Video", "LTXLatentUpsamplePipeline", make<ltx::Upsample>, ltx::plan},
+    Family{"CogVideoX", "CogVideoXPipeline", make<cogvideox::TextToVideo>, cogvideox::plan},
+    Family{"CogVideoX", "CogVideoXImageToVideoPipeline", make<cogvideox::ImageToVideo>, cogvideox::plan},
+    Family{"CogVideoX", "CogVideoXVideoToVideoPipeline", make<cogvideox::VideoToVideo>, cogvideox::plan},
+    Family{"Mochi 1", "MochiPipeline", make<mochi::MochiPipeline>, mochi::plan},
+    Family{"Pyramid Flow", "PyramidDiTForVideoGeneration", make<pyramid_flow::PyramidFlowPipeline>,
+           pyramid_flow::plan}};
 
 const Family* family_of(std::string_view reference_class) {
   for (const Family& f : families)
@@ -100,10 +99,10 @@ std::unique_ptr<Pipeline> load(const std::filesystem::path& path, const LoadOpti
   if (options.reference_class.empty()) return own->make(folder, options);
   const Family* asked = family_of(options.reference_class);
   if (!asked || asked->name != own->name)
-    throw Error(ErrorKind::usage,
-                path.string() + " is a model of " + std::string(own->name) + ", which no " + options.reference_class +
-                    " runs",
-                "give a model of another family, or leave out what asks for it");
+    throw Error(
+        ErrorKind::usage,
+        path.string() + " is a model of " + std::string(own->name) + ", which no " + options.reference_class + " runs",
+        "give a model of another family, or leave out what asks for it");
   return asked->make(folder, options);
 }
 

@@ -140,7 +140,8 @@ Run load_run(const fs::path& file, std::string* model, RunNotes* notes) {
   // A copy, because the steps to come may write into it, and the file may be replaced meanwhile.
   run.latents = source->tensor("latents").clone();
   for (const auto& [name, stored] : source->entries())
-    if (name.starts_with(state_prefix)) run.state.emplace(name.substr(state_prefix.size()), source->tensor(name).clone());
+    if (name.starts_with(state_prefix))
+      run.state.emplace(name.substr(state_prefix.size()), source->tensor(name).clone());
   if (model) *model = std::move(its_model);
   if (notes) *notes = std::move(its_notes);
   return run;

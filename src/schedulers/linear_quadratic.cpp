@@ -13,8 +13,8 @@ std::vector<double> linear_quadratic_schedule(int64_t steps, double threshold_no
   std::vector<double> sigmas;
   for (int64_t i = 0; i < steps; ++i) {
     const auto x = static_cast<double>(i);
-    const double risen = i < linear_steps ? x * threshold_noise / linear
-                                          : quadratic_coef * (x * x) + linear_coef * x + constant;
+    const double risen =
+        i < linear_steps ? x * threshold_noise / linear : quadratic_coef * (x * x) + linear_coef * x + constant;
     sigmas.push_back(1.0 - risen);
   }
   return sigmas;

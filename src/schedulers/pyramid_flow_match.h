@@ -18,10 +18,10 @@ struct PyramidFlowMatchOptions {
   double gamma = 1.0 / 3.0;  //!< of the covariance of the noise that a new stage begins with
 };
 
-//! Flow matching over a pyramid of resolutions (https://arxiv.org/abs/2410.05954): each stage runs from its own noise to
-//! its own data, then the latents grow to the next stage's size and get noise that hides the seams of the growing.
-//! Follows diffusion_schedulers/scheduling_flow_matching.py of the authors' code, also in which numbers are f32 and which
-//! f64.
+//! Flow matching over a pyramid of resolutions (https://arxiv.org/abs/2410.05954): each stage runs from its own noise
+//! to its own data, then the latents grow to the next stage's size and get noise that hides the seams of the growing.
+//! Follows diffusion_schedulers/scheduling_flow_matching.py of the authors' code, also in which numbers are f32 and
+//! which f64.
 class PyramidFlowMatchScheduler {
 public:
   //! Error(usage) for options that give no stages.
@@ -32,11 +32,11 @@ public:
 
   //! What a stage covers.
   struct Stage {
-    double start_sigma = 0, end_sigma = 0;      //!< the start corrected for the noise of the growing
-    double original_start_sigma = 0;            //!< without the correction
-    double ratio_begin = 0, ratio_end = 0;      //!< its part of all timesteps
+    double start_sigma = 0, end_sigma = 0;         //!< the start corrected for the noise of the growing
+    double original_start_sigma = 0;               //!< without the correction
+    double ratio_begin = 0, ratio_end = 0;         //!< its part of all timesteps
     double timestep_first = 0, timestep_last = 0;  //!< told to the model at its first and its last step
-    double sigma_last = 0;                      //!< of its last step; that of the first is 1
+    double sigma_last = 0;                         //!< of its last step; that of the first is 1
   };
   const Stage& stage(int64_t index) const { return stages_.at(static_cast<size_t>(index)); }
   //! The noise levels of training, f32, num_train_timesteps of them, falling.
@@ -70,8 +70,8 @@ private:
   std::array<std::array<float, 4>, 4> factor_{};
 };
 
-//! [..., height, width] f32, both even -> half of both, the mean of each 2x2 block times `factor`: what torch's bilinear
-//! interpolate makes of it.
+//! [..., height, width] f32, both even -> half of both, the mean of each 2x2 block times `factor`: what torch's
+//! bilinear interpolate makes of it.
 Tensor halve_resolution(const Tensor& latents, float factor = 1);
 
 }  // namespace prax::schedulers

@@ -73,15 +73,16 @@ public:
       return tokens;
     }
     for (const auto& [content, id] : added_.items()) {
-      if (!id.is_number_integer() || id.get<int64_t>() < 0) broken("\"added_tokens.json\" holds something that is no id");
+      if (!id.is_number_integer() || id.get<int64_t>() < 0)
+        broken("\"added_tokens.json\" holds something that is no id");
       tokens[id.get<int64_t>()] = {content};
     }
     return tokens;
   }
 
   [[noreturn]] void broken(const std::string& what) const {
-    throw Error(ErrorKind::checkpoint, "the tokenizer in " + checkpoint::in_quotes(folder_.string(), 400) +
-                                           " is broken: " + what,
+    throw Error(ErrorKind::checkpoint,
+                "the tokenizer in " + checkpoint::in_quotes(folder_.string(), 400) + " is broken: " + what,
                 "download the tokenizer's folder again");
   }
 
@@ -198,7 +199,8 @@ int64_t ClipTokenizer::pad_id() const { return parts_->pad; }
 void ClipTokenizer::encode_plain(std::string_view raw, std::vector<int64_t>& ids) const {
   const std::u32string text = lower_case(fix_text(code_points(raw)));
   const auto starts_with = [&](size_t i, std::string_view token) {
-    return i + token.size() <= text.size() && std::equal(token.begin(), token.end(), text.begin() + static_cast<std::ptrdiff_t>(i));
+    return i + token.size() <= text.size() &&
+           std::equal(token.begin(), token.end(), text.begin() + static_cast<std::ptrdiff_t>(i));
   };
   for (size_t i = 0; i < text.size();) {
     if (is_skipped(text[i])) {

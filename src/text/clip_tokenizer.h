@@ -9,10 +9,10 @@
 
 namespace prax::text {
 
-//! The CLIP tokenizer (transformers' `CLIPTokenizer` with ftfy, as the authors of Pyramid Flow ran it), from vocab.json,
-//! merges.txt and the JSON files beside them: a text is cut at special tokens; what is between them is mended (see
-//! fix_text), its white space made single, lowered, and cut into words, numbers and runs of other characters, which
-//! byte-pair encoding turns into ids. Free of state: one tokenizer serves any number of threads.
+//! The CLIP tokenizer (transformers' `CLIPTokenizer` with ftfy, as the authors of Pyramid Flow ran it), from
+//! vocab.json, merges.txt and the JSON files beside them: a text is cut at special tokens; what is between them is
+//! mended (see fix_text), its white space made single, lowered, and cut into words, numbers and runs of other
+//! characters, which byte-pair encoding turns into ids. Free of state: one tokenizer serves any number of threads.
 class ClipTokenizer {
 public:
   //! Reads a tokenizer folder. Error(checkpoint) when a file is missing or broken.
@@ -23,8 +23,8 @@ public:
     int64_t tokens = 0;        //!< how many of them are no padding
     int64_t truncated = 0;     //!< how many tokens were cut
   };
-  //! Encodes UTF-8; an invalid sequence counts as U+FFFD. The ids are padded to and cut at `max_length`, always with the
-  //! start and the end token; 0 does neither. Error(usage) for a length that does not hold these two.
+  //! Encodes UTF-8; an invalid sequence counts as U+FFFD. The ids are padded to and cut at `max_length`, always with
+  //! the start and the end token; 0 does neither. Error(usage) for a length that does not hold these two.
   Encoding encode(std::string_view text, int64_t max_length = 0) const;
 
   int64_t model_max_length() const;  //!< INT64_MAX where the checkpoint names none

@@ -58,7 +58,8 @@ char32_t composed_of(char32_t a, char32_t b) {
     for (const Decomposition& d : decompositions())
       if (d.second != 0) map.emplace(std::pair(d.first, d.second), d.composed);
     const auto excluded = composition_exclusions();
-    std::erase_if(map, [&](const auto& pair) { return std::binary_search(excluded.begin(), excluded.end(), pair.second); });
+    std::erase_if(map,
+                  [&](const auto& pair) { return std::binary_search(excluded.begin(), excluded.end(), pair.second); });
     return map;
   }();
   if (a >= leading_base && a < leading_base + leading_count && b >= vowel_base && b < vowel_base + vowel_count)
@@ -87,43 +88,68 @@ bool ends_word(std::u32string_view text, size_t i) {
 }
 
 //! Windows-1252 of the bytes 0x80 to 0x9F, which C1 controls really mean; undefined ones stay.
-constexpr std::array<char32_t, 32> windows_1252{
-    0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8D,   0x017D, 0x8F,
-    0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178};
+constexpr std::array<char32_t, 32> windows_1252{0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+                                                0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8D,   0x017D, 0x8F,
+                                                0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+                                                0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178};
 
 //! Characters that are two or three in one.
 std::u32string_view ligature(char32_t c) {
   switch (c) {
-    case 0x132: return U"IJ";
-    case 0x133: return U"ij";
-    case 0x149: return U"\u02BCn";
-    case 0x1C4: return U"D\u017D";
-    case 0x1C5: return U"D\u017E";
-    case 0x1C6: return U"d\u017E";
-    case 0x1C7: return U"LJ";
-    case 0x1C8: return U"Lj";
-    case 0x1C9: return U"lj";
-    case 0x1CA: return U"NJ";
-    case 0x1CB: return U"Nj";
-    case 0x1CC: return U"nj";
-    case 0x1F1: return U"DZ";
-    case 0x1F2: return U"Dz";
-    case 0x1F3: return U"dz";
-    case 0xFB00: return U"ff";
-    case 0xFB01: return U"fi";
-    case 0xFB02: return U"fl";
-    case 0xFB03: return U"ffi";
-    case 0xFB04: return U"ffl";
-    case 0xFB05: return U"\u017Ft";
-    case 0xFB06: return U"st";
-    case 0xFFE3: return U" \u0304";  // fullwidth macron
-    default: return {};
+    case 0x132:
+      return U"IJ";
+    case 0x133:
+      return U"ij";
+    case 0x149:
+      return U"\u02BCn";
+    case 0x1C4:
+      return U"D\u017D";
+    case 0x1C5:
+      return U"D\u017E";
+    case 0x1C6:
+      return U"d\u017E";
+    case 0x1C7:
+      return U"LJ";
+    case 0x1C8:
+      return U"Lj";
+    case 0x1C9:
+      return U"lj";
+    case 0x1CA:
+      return U"NJ";
+    case 0x1CB:
+      return U"Nj";
+    case 0x1CC:
+      return U"nj";
+    case 0x1F1:
+      return U"DZ";
+    case 0x1F2:
+      return U"Dz";
+    case 0x1F3:
+      return U"dz";
+    case 0xFB00:
+      return U"ff";
+    case 0xFB01:
+      return U"fi";
+    case 0xFB02:
+      return U"fl";
+    case 0xFB03:
+      return U"ffi";
+    case 0xFB04:
+      return U"ffl";
+    case 0xFB05:
+      return U"\u017Ft";
+    case 0xFB06:
+      return U"st";
+    case 0xFFE3:
+      return U" \u0304";  // fullwidth macron
+    default:
+      return {};
   }
 }
 
 bool is_removed_control(char32_t c) {
-  return c < 0x09 || c == 0x0B || (c >= 0x0E && c < 0x20) || c == 0x7F || (c >= 0x206A && c <= 0x206F) ||
-         c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFC);
+  return c < 0x09 || c == 0x0B || (c >= 0x0E && c < 0x20) || c == 0x7F || (c >= 0x206A && c <= 0x206F) || c == 0xFEFF ||
+         (c >= 0xFFF9 && c <= 0xFFFC);
 }
 
 //! The character of a reference that begins at `i` ("&amp;", "&#233;", "&#xE9;") and its length, or length 0.
@@ -158,16 +184,16 @@ size_t terminal_escape_at(std::u32string_view text, size_t i) {
   if (text[i] != 0x1B || i + 1 >= text.size() || text[i + 1] != '[') return 0;
   size_t end = i + 2;
   while (end < text.size() && ((text[end] >= '0' && text[end] <= '9') || text[end] == ';')) ++end;
-  const bool letter = end < text.size() &&
-                      ((text[end] >= 'a' && text[end] <= 'z') || (text[end] >= 'A' && text[end] <= 'Z'));
+  const bool letter =
+      end < text.size() && ((text[end] >= 'a' && text[end] <= 'z') || (text[end] >= 'A' && text[end] <= 'Z'));
   return letter ? end + 1 - i : 0;
 }
 
 char32_t standard_width(char32_t c) {
   if (c == 0x3000) return ' ';
   const auto table = width_exchanges();
-  const auto it = std::lower_bound(table.begin(), table.end(), c,
-                                   [](const Exchange& e, char32_t value) { return e.from < value; });
+  const auto it =
+      std::lower_bound(table.begin(), table.end(), c, [](const Exchange& e, char32_t value) { return e.from < value; });
   return it != table.end() && it->from == c ? it->to : c;
 }
 
@@ -264,7 +290,8 @@ std::u32string compose(std::u32string_view text) {
   uint8_t last = 0;  // class of the last character that was kept behind the starter; 0: none
   for (const char32_t c : out) {
     const uint8_t value = combining_class(c);
-    const bool beside = starter != std::u32string::npos && (composed.size() == starter + 1 || (last != 0 && last < value));
+    const bool beside =
+        starter != std::u32string::npos && (composed.size() == starter + 1 || (last != 0 && last < value));
     if (const char32_t whole = beside ? composed_of(composed[starter], c) : 0) {
       composed[starter] = whole;
       continue;

@@ -20,8 +20,8 @@ bool is_number(char32_t code_point);  //!< `\p{N}`
 
 //! What ftfy.fix_text makes of a text (https://github.com/rspeer/python-ftfy, 6.x): character references, C1 controls,
 //! Latin ligatures, half- and fullwidth forms, curly quotes, line breaks, terminal escapes and control characters are
-//! mended, the rest is composed, until nothing changes any more. Two of its steps are left out: text that was decoded in
-//! a wrong encoding stays as it is, and of named character references only those of XML and &nbsp; are known.
+//! mended, the rest is composed, until nothing changes any more. Two of its steps are left out: text that was decoded
+//! in a wrong encoding stays as it is, and of named character references only those of XML and &nbsp; are known.
 std::u32string fix_text(std::u32string_view text);
 
 }  // namespace prax::text

@@ -38,6 +38,6 @@ std::span<const CombiningRange> combining_ranges();
 std::span<const LowerRange> lower_ranges();
 std::span<const CodePointRange> letter_ranges();  //!< general categories L*
 std::span<const CodePointRange> number_ranges();  //!< general categories N*
-std::span<const Exchange> width_exchanges();      //!< half- and fullwidth forms and their NFKC where it is one character
+std::span<const Exchange> width_exchanges();  //!< half- and fullwidth forms and their NFKC where it is one character
 
 }  // namespace prax::text

@@ -9,7 +9,8 @@ const std::string flux = (cases / "checkpoint_flux").string();
 
 std::string small(const fs::path& out, const std::string& more = "") {
   return "generate 'a fox' --seed 1 --size 64x64 --frames 25 --set num_inference_steps=1 "
-         "--set video_num_inference_steps=1 -o " + out.string() + " --model " + (more.empty() ? flux : more);
+         "--set video_num_inference_steps=1 -o " +
+         out.string() + " --model " + (more.empty() ? flux : more);
 }
 
 class PyramidFlow : public testing::Test {
@@ -32,7 +33,8 @@ TEST_F(PyramidFlow, DecodesWhileItDenoises) {
   ASSERT_EQ(f.code, 0) << f.err;
   std::vector<std::string> stages;
   for (const auto& line : f.lines())
-    if (line["type"] == "progress" && (stages.empty() || stages.back() != line["stage"])) stages.push_back(line["stage"]);
+    if (line["type"] == "progress" && (stages.empty() || stages.back() != line["stage"]))
+      stages.push_back(line["stage"]);
   const std::vector<std::string> units{"text",    "denoise", "decode",  "denoise", "decode",
                                        "denoise", "decode",  "denoise", "decode"};
   EXPECT_EQ(stages, units);
@@ -99,8 +101,8 @@ TEST_F(PyramidFlow, IsKnownWithoutAnIndex) {
   EXPECT_LT(most, sum);
   EXPECT_EQ(lines[0]["estimated_weight_bytes"], 2 * sum);  // both at once
   const Finished f = run_prax("--version; PRAX_MODELS=" + cases.string() + " " PRAX_BINARY " models");
-  for (const char* name : {"rain1011/pyramid-flow-miniflux", "rain1011/pyramid-flow-sd3", "checkpoint_flux",
-                           "checkpoint_mmdit"})
+  for (const char* name :
+       {"rain1011/pyramid-flow-miniflux", "rain1011/pyramid-flow-sd3", "checkpoint_flux", "checkpoint_mmdit"})
     EXPECT_TRUE(f.says(name)) << f.out;
 }
 

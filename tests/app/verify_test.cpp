@@ -71,8 +71,8 @@ TEST_P(VerifyLtx, PassesInBothArithmetics) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, VerifyLtx,
-                         testing::Values("ltx_090_t2v", "ltx_091_t2v", "ltx_091_t2v_rescale", "ltx_095_t2v", "ltx_090_i2v",
-                                         "ltx_095_condition", "ltx_095_v2v", "ltx_098_distilled_t2v",
+                         testing::Values("ltx_090_t2v", "ltx_091_t2v", "ltx_091_t2v_rescale", "ltx_095_t2v",
+                                         "ltx_090_i2v", "ltx_095_condition", "ltx_095_v2v", "ltx_098_distilled_t2v",
                                          "ltx_long_multi_prompt", "ltx_upsample", "ltx_lora"));
 
 class VerifyInt8 : public testing::TestWithParam<const char*> {};

@@ -181,13 +181,13 @@ TEST_F(Lora, RefusesWhatIsNoPlainLora) {
   refused("alpha that is not finite", {{"transformer.x.alpha", Tensor::full({}, INFINITY)}});
   refused("alpha 'transformer.x.alpha' of shape [2]", {{"transformer.x.alpha", Tensor::full({2}, 1)}});
   refused("a bias [3]", {{"transformer.x.lora_B.bias", Tensor::full({3}, 1)}});
-  expect_error(ErrorKind::checkpoint, "is no LoRA: its tensors are 'proj_in.weight'",
-               [&] { open({{"proj_in.weight", Tensor::full({2, 2}, 1)}}); });
+  expect_error(ErrorKind::checkpoint, "is no LoRA: its tensors are 'proj_in.weight'", [&] {
+    open({{"proj_in.weight", Tensor::full({2, 2}, 1)}});
+  });
   expect_error(ErrorKind::checkpoint, "is no LoRA", [&] { open({}); });
   expect_error(ErrorKind::io, "absent.safetensors", [&] { LoraFile::open(folder_ / "absent.safetensors"); });
-  expect_error(ErrorKind::checkpoint, "claims a header of", [&] {
-    LoraFile::open(folder_.write("huge.safetensors", little_endian(uint64_t{1} << 40) + "{}"));
-  });
+  expect_error(ErrorKind::checkpoint, "claims a header of",
+               [&] { LoraFile::open(folder_.write("huge.safetensors", little_endian(uint64_t{1} << 40) + "{}")); });
 }
 
 TEST_F(Lora, RefusesMatricesThatDoNotGoTogether) {
@@ -266,8 +266,9 @@ TEST_F(Lora, RefusesBadRequests) {
   expect_error(ErrorKind::usage, "not a finite number", [&] { LoraSet::open({{path, NAN}}); });
   expect_error(ErrorKind::usage, "not a finite number", [&] { LoraSet::open({{path, INFINITY}}); });
   expect_error(ErrorKind::usage, "too large", [&] { LoraSet::open({{path, 1e300}}); });
-  expect_error(ErrorKind::usage, "is given twice",
-               [&] { LoraSet::open({{path, 1}, {folder_ / "." / "lora.safetensors", -0.4}}); });
+  expect_error(ErrorKind::usage, "is given twice", [&] {
+    LoraSet::open({{path, 1}, {folder_ / "." / "lora.safetensors", -0.4}});
+  });
   tensors["lora_unet_a_b.lora_down.weight"] = tensors["a.b.lora_A.weight"] = Tensor::full({2, 6}, 1);
   tensors["lora_unet_a_b.lora_up.weight"] = tensors["a.b.lora_B.weight"] = Tensor::full({8, 2}, 1);
   const auto both = write(tensors, {}, "both");

@@ -135,7 +135,10 @@ TEST(Safetensors, OtherFormatsAreNamed) {
   TemporaryFolder folder;
   refuses(folder.write("a", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"), "git lfs pull");
   refuses(folder.write("b", "<!DOCTYPE html><html></html>"), "web page");
-  refuses(folder.write("c", "PK\x03\x04" "archive/data.pkl"), "pickled");
+  refuses(folder.write("c",
+                       "PK\x03\x04"
+                       "archive/data.pkl"),
+          "pickled");
   refuses(folder.write("d", "GGUF\x03......"), "GGUF");
 }
 

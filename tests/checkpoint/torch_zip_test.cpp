@@ -140,10 +140,10 @@ TEST_F(TorchZip, ReadsViewsOfStorages) {
 }
 
 TEST_F(TorchZip, ReadsEveryTypeOfStorage) {
-  const std::pair<const char*, DType> types[] = {
-      {"FloatStorage", DType::f32}, {"HalfStorage", DType::f16}, {"BFloat16Storage", DType::bf16},
-      {"DoubleStorage", DType::f64}, {"LongStorage", DType::i64}, {"IntStorage", DType::i32},
-      {"ByteStorage", DType::u8}, {"BoolStorage", DType::boolean}};
+  const std::pair<const char*, DType> types[] = {{"FloatStorage", DType::f32},     {"HalfStorage", DType::f16},
+                                                 {"BFloat16Storage", DType::bf16}, {"DoubleStorage", DType::f64},
+                                                 {"LongStorage", DType::i64},      {"IntStorage", DType::i32},
+                                                 {"ByteStorage", DType::u8},       {"BoolStorage", DType::boolean}};
   for (const auto& [name, dtype] : types) {
     const std::string pickle = dict_of(View{.storage = name});
     const auto source = open(archive_of(pickle, std::string(6 * size_of(dtype), '\1')).bytes());
@@ -156,8 +156,8 @@ TEST_F(TorchZip, ReadsWhatTorchWritesBesideTensors) {
   const std::string with_metadata = "\x80\x02" + ordered_dict + "q\1(" + text("x") + tensor({}) + "u}q\2" +
                                     text("_metadata") + "N\x88\x86" + "s" + "bh\1" + "0.";
   refuses(with_metadata, "opcode 48");  // POP
-  const std::string built = "\x80\x02" + ordered_dict + "q\1(" + text("x") + tensor({}) + "u}" + text("_metadata") +
-                            ordered_dict + "sb.";
+  const std::string built =
+      "\x80\x02" + ordered_dict + "q\1(" + text("x") + tensor({}) + "u}" + text("_metadata") + ordered_dict + "sb.";
   EXPECT_TRUE(open(archive_of(built).bytes())->contains("x"));
   EXPECT_TRUE(open(archive_of("\x80\x02}" + text("x") + tensor({}) + "s.").bytes())->contains("x"));
   const std::string twice = text("x") + tensor({}) + "r" + number(300, 4) + text("y") + "j" + number(300, 4);
@@ -174,13 +174,33 @@ TEST_F(TorchZip, ReadsZip64AndComments) {
 }
 
 TEST_F(TorchZip, RunsNoCode) {
-  refuses("\x80\x02" "cos\nsystem\n" + text("echo") + "\x85R.", "os.system");
-  refuses("\x80\x02" "cbuiltins\neval\n" + text("1") + "\x85R.", "builtins.eval");
-  refuses("\x80\x02" "ctorch\nload\n)R.", "torch.load");
-  refuses("\x80\x02" "ctorch._utils\n_rebuild_parameter\n)R.", "_rebuild_parameter");
-  refuses("\x80\x02" "(ios\nsystem\n.", "opcode 105");             // INST
-  refuses("\x80\x02" "ccollections\nOrderedDict\n)\x81.", "opcode 129");  // NEWOBJ
-  refuses("\x80\x02\x82\1.", "opcode 130");                        // EXT1
+  refuses(
+      "\x80\x02"
+      "cos\nsystem\n" +
+          text("echo") + "\x85R.",
+      "os.system");
+  refuses(
+      "\x80\x02"
+      "cbuiltins\neval\n" +
+          text("1") + "\x85R.",
+      "builtins.eval");
+  refuses(
+      "\x80\x02"
+      "ctorch\nload\n)R.",
+      "torch.load");
+  refuses(
+      "\x80\x02"
+      "ctorch._utils\n_rebuild_parameter\n)R.",
+      "_rebuild_parameter");
+  refuses(
+      "\x80\x02"
+      "(ios\nsystem\n.",
+      "opcode 105");  // INST
+  refuses(
+      "\x80\x02"
+      "ccollections\nOrderedDict\n)\x81.",
+      "opcode 129");                         // NEWOBJ
+  refuses("\x80\x02\x82\1.", "opcode 130");  // EXT1
 }
 
 TEST_F(TorchZip, RefusesWhatIsNoStateDict) {
@@ -198,7 +218,10 @@ TEST_F(TorchZip, RefusesWhatIsNoStateDict) {
   refuses("\x80\x02}(K\1u.", "broken");
   refuses("\x80\x02X" + number(0xffffffff, 4) + ".", "broken");
   refuses("\x80\x02" + ordered_dict + "K\1b.", "broken");
-  refuses("\x80\x02" "ccollections\nOrderedDict", "broken");
+  refuses(
+      "\x80\x02"
+      "ccollections\nOrderedDict",
+      "broken");
 }
 
 TEST_F(TorchZip, RefusesViewsBeyondTheirData) {
@@ -279,7 +302,8 @@ TEST(StateDictPickle, EndsOnAnyBytes) {
   const std::string opcodes = "(.JKMNQRX]b}chjqrst)u\x80\x85\x86\x87\x88\x89\x8a";
   for (int i = 0; i < 2000; ++i) {
     std::string bytes = "\x80\x02";
-    for (size_t k = random() % 60; k > 0; --k) bytes += random() % 3 ? opcodes[random() % opcodes.size()] : static_cast<char>(random() % 8);
+    for (size_t k = random() % 60; k > 0; --k)
+      bytes += random() % 3 ? opcodes[random() % opcodes.size()] : static_cast<char>(random() % 8);
     EXPECT_THROW(read_state_dict_pickle(bytes + "\xff", "x"), Error);
   }
   // Deep and circular values take no stack.

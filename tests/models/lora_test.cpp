@@ -44,9 +44,9 @@ Tensor predict(const models::ltx::Transformer& transformer, const Golden& golden
   // The geometry of ltx_090: 32 pixels and 8 frames a latent.
   const auto& arguments = golden.json["arguments"];
   const float scale[3] = {static_cast<float>(8 / arguments["frame_rate"].get<double>()), 32, 32};
-  const auto rotary = transformer.rotary((arguments["num_frames"].get<int64_t>() - 1) / 8 + 1,
-                                         arguments["height"].get<int64_t>() / 32,
-                                         arguments["width"].get<int64_t>() / 32, scale);
+  const auto rotary =
+      transformer.rotary((arguments["num_frames"].get<int64_t>() - 1) / 8 + 1, arguments["height"].get<int64_t>() / 32,
+                         arguments["width"].get<int64_t>() / 32, scale);
   const Tensor mask = item(golden[call + ".in.encoder_attention_mask"], b);
   const float timestep = golden[call + ".in.timestep"].data<float>()[b];
   return transformer(item(golden[call + ".in.hidden_states"], b), item(golden[call + ".in.encoder_hidden_states"], b),

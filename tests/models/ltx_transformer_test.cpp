@@ -37,8 +37,8 @@ Tensor run(const Golden& golden, const Transformer& transformer, const std::stri
   for (int64_t b = 0; b < hidden.dim(0); ++b) {
     const Tensor m = mask.slice(b, b + 1), t = timestep.slice(b, b + 1);
     out.push_back(transformer(hidden.slice(b, b + 1).view({hidden.dim(1), hidden.dim(2)}),
-                              text.slice(b, b + 1).view({text.dim(1), text.dim(2)}), m.span<int64_t>(),
-                              t.span<float>(), rotary));
+                              text.slice(b, b + 1).view({text.dim(1), text.dim(2)}), m.span<int64_t>(), t.span<float>(),
+                              rotary));
   }
   return Tensor::concat(out, 0);
 }
@@ -50,7 +50,8 @@ TEST_P(TransformerGolden, PredictsWhatTheReferencePredicts) {
   const auto folder = golden.checkpoint();
   test::on_every_isa([&] {
     for (const DType dtype : {DType::f32, DType::bf16}) {
-      const Transformer transformer(folder.config("transformer"), checkpoint::Weights(folder.weights("transformer")), dtype);
+      const Transformer transformer(folder.config("transformer"), checkpoint::Weights(folder.weights("transformer")),
+                                    dtype);
       for (const char* call : {"transformer.0", "transformer.1"}) {
         const Tensor want = golden[std::string(call) + ".out"], got = run(golden, transformer, call);
         if (dtype == DType::f32) {
@@ -69,15 +70,18 @@ INSTANTIATE_TEST_SUITE_P(Cases, TransformerGolden,
 TEST(LtxTransformer, TakesOneTimestepAToken) {
   const Golden golden("ltx_090_t2v");
   const auto folder = golden.checkpoint();
-  const Transformer transformer(folder.config("transformer"), checkpoint::Weights(folder.weights("transformer")), DType::f32);
+  const Transformer transformer(folder.config("transformer"), checkpoint::Weights(folder.weights("transformer")),
+                                DType::f32);
   const Geometry g = geometry_of(golden);
   const auto rotary = transformer.rotary(g.frames, g.height, g.width, g.scale);
-  const Tensor hidden = golden["transformer.0.in.hidden_states"].slice(0, 1), text = golden["transformer.0.in.encoder_hidden_states"].slice(0, 1);
+  const Tensor hidden = golden["transformer.0.in.hidden_states"].slice(0, 1),
+               text = golden["transformer.0.in.encoder_hidden_states"].slice(0, 1);
   const Tensor mask = golden["transformer.0.in.encoder_attention_mask"].slice(0, 1);
   const float one = *golden["transformer.0.in.timestep"].data<float>();
   const std::vector<float> each(static_cast<size_t>(hidden.dim(1)), one);
   const auto predict = [&](std::span<const float> t) {
-    return transformer(hidden.view({hidden.dim(1), hidden.dim(2)}), text.view({text.dim(1), text.dim(2)}), mask.span<int64_t>(), t, rotary);
+    return transformer(hidden.view({hidden.dim(1), hidden.dim(2)}), text.view({text.dim(1), text.dim(2)}),
+                       mask.span<int64_t>(), t, rotary);
   };
   EXPECT_LT(test::relative_error(predict(each), predict(std::span(&one, 1))), 1e-6);
 }
@@ -85,7 +89,8 @@ TEST(LtxTransformer, TakesOneTimestepAToken) {
 TEST(LtxTransformer, DoesNotDependOnTheNumberOfThreads) {
   const Golden golden("nano_t2v");
   const auto folder = golden.checkpoint();
-  const Transformer transformer(folder.config("transformer"), checkpoint::Weights(folder.weights("transformer")), DType::bf16);
+  const Transformer transformer(folder.config("transformer"), checkpoint::Weights(folder.weights("transformer")),
+                                DType::bf16);
   const int before = thread_count();
   set_thread_count(1);
   const Tensor one = run(golden, transformer, "transformer.0");

@@ -15,8 +15,9 @@ Tensor decode(Vae& vae, const Golden& golden) {
   if (golden.has("vae.decode.0.in.1")) timestep = *golden["vae.decode.0.in.1"].data<float>();
   Generator noise(golden.json["global_seed"].get<uint64_t>());
   std::vector<Tensor> pictures;
-  vae.decode(z.view({z.dim(1), z.dim(2), z.dim(3), z.dim(4)}), timestep, noise,
-             [&](const Tensor& p) { pictures.push_back(p.view({1, p.dim(0), p.dim(1), p.dim(2)})); });
+  vae.decode(z.view({z.dim(1), z.dim(2), z.dim(3), z.dim(4)}), timestep, noise, [&](const Tensor& p) {
+    pictures.push_back(p.view({1, p.dim(0), p.dim(1), p.dim(2)}));
+  });
   return Tensor::concat(pictures, 0).permute({3, 0, 1, 2});
 }
 
@@ -35,7 +36,8 @@ TEST_P(VaeGolden, DecodesLikeTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, VaeGolden,
-                         testing::Values("ltx_090_t2v", "ltx_091_t2v", "ltx_091_t2v_rescale", "ltx_095_t2v", "nano_t2v"));
+                         testing::Values("ltx_090_t2v", "ltx_091_t2v", "ltx_091_t2v_rescale", "ltx_095_t2v",
+                                         "nano_t2v"));
 
 TEST(LtxVae, EncodesLikeTheReference) {
   const Golden golden("ltx_090_i2v");
@@ -55,8 +57,11 @@ TEST(LtxVae, EmitsFramesBeforeTheLastLatentCame) {
   const Tensor z = Generator(1).randn({golden["vae.decode.0.in.0"].dim(1), 40, 2, 3});
   Generator noise(0);
   int64_t pictures = 0, before_last = 0;
-  vae.decode(z, {}, noise, [&](const Tensor&) { ++pictures; },
-             [&](int64_t done, int64_t all) { if (done + 1 == all) before_last = pictures; });
+  vae.decode(
+      z, {}, noise, [&](const Tensor&) { ++pictures; },
+      [&](int64_t done, int64_t all) {
+        if (done + 1 == all) before_last = pictures;
+      });
   EXPECT_EQ(pictures, 39 * 8 + 1);
   EXPECT_GT(before_last, pictures / 2);
 }

@@ -35,14 +35,16 @@ const std::map<std::string, Build> builders{
     {"CLIPTextModel", [](const Config& c, const Weights& w) { models::ClipEncoder(c, w, DType::bf16, false); }},
     {"CLIPTextModelWithProjection",
      [](const Config& c, const Weights& w) { models::ClipEncoder(c, w, DType::bf16, true); }},
-    {"MochiTransformer3DModel", [](const Config& c, const Weights& w) { models::mochi::Transformer(c, w, DType::bf16); }},
+    {"MochiTransformer3DModel",
+     [](const Config& c, const Weights& w) { models::mochi::Transformer(c, w, DType::bf16); }},
     {"AutoencoderKLMochi", [](const Config& c, const Weights& w) { models::mochi::Vae(c, w, DType::bf16); }},
     {"CogVideoXTransformer3DModel",
      [](const Config& c, const Weights& w) { models::cogvideox::Transformer(c, w, DType::bf16); }},
     {"AutoencoderKLCogVideoX", [](const Config& c, const Weights& w) { models::cogvideox::Vae(c, w, DType::bf16); }},
     {"LTXLatentUpsamplerModel",
      [](const Config& c, const Weights& w) { models::ltx::LatentUpsampler(c, w, DType::bf16); }},
-    {"LTXVideoTransformer3DModel", [](const Config& c, const Weights& w) { models::ltx::Transformer(c, w, DType::bf16); }},
+    {"LTXVideoTransformer3DModel",
+     [](const Config& c, const Weights& w) { models::ltx::Transformer(c, w, DType::bf16); }},
     {"AutoencoderKLLTXVideo", [](const Config& c, const Weights& w) { models::ltx::Vae(c, w, DType::bf16); }}};
 
 class Manifest : public testing::TestWithParam<const char*> {};

@@ -6,8 +6,8 @@
 
 namespace prax::test {
 
-//! Where the references of Pyramid Flow lie. PRAX_PYRAMID_FLOW_CASES names another folder that was made in the same way,
-//! to hold the same tests against models of other sizes.
+//! Where the references of Pyramid Flow lie. PRAX_PYRAMID_FLOW_CASES names another folder that was made in the same
+//! way, to hold the same tests against models of other sizes.
 inline std::filesystem::path pyramid_flow_cases() {
   const char* other = std::getenv("PRAX_PYRAMID_FLOW_CASES");
   return other ? other : std::filesystem::path(PRAX_TEST_DATA) / "cases" / "pyramid_flow";
@@ -16,8 +16,8 @@ inline std::filesystem::path pyramid_flow_cases() {
 //! A case of that folder.
 struct PyramidFlowGolden : Golden {
   explicit PyramidFlowGolden(const std::string& name) : Golden(pyramid_flow_cases() / name) {}
-  //! A component of the case's checkpoint, which the case names up to the component ("checkpoint_flux/causal_video_vae")
-  //! or, for a whole run, without.
+  //! A component of the case's checkpoint, which the case names up to the component
+  //! ("checkpoint_flux/causal_video_vae") or, for a whole run, without.
   std::filesystem::path component(const std::string& name = {}) const {
     return pyramid_flow_cases() / json.at("checkpoint").get<std::string>() / name;
   }

@@ -1,8 +1,8 @@
 #include "models/pyramid_flow/transformer.h"
 
 #include "pyramid_flow.h"
-#include "tensor/random.h"
 #include "tensor/parallel.h"
+#include "tensor/random.h"
 
 namespace prax {
 namespace {
@@ -121,7 +121,8 @@ TEST_P(PyramidFlowTransformer, KnownKeysAndValuesAreThoseOfTheWholeSequence) {
       EXPECT_EQ(test::relative_error((*transformer)(after, noisy, 400.0f, {}, &known, 0), want), 0);
       // They are read: others make a difference; and they are of this timestep alone.
       EXPECT_GT(test::relative_error((*transformer)(after, noisy, 500.0f, {}, &known, 0),
-                                     (*transformer)(after, noisy, 500.0f)), 1e-6);
+                                     (*transformer)(after, noisy, 500.0f)),
+                1e-6);
       models::pyramid_flow::KeyValues broken;
       broken.tokens = 4;
       EXPECT_THROW((*transformer)(after, noisy, 400.0f, {}, &broken, 0), Error);

@@ -14,8 +14,8 @@ using test::PyramidFlowGolden;
 
 std::unique_ptr<Vae> load(const PyramidFlowGolden& golden, DType dtype) {
   const auto folder = golden.component();
-  return std::make_unique<Vae>(test::config_of(folder),
-                               test::weights_of(folder, "diffusion_pytorch_model.safetensors"), dtype);
+  return std::make_unique<Vae>(test::config_of(folder), test::weights_of(folder, "diffusion_pytorch_model.safetensors"),
+                               dtype);
 }
 
 //! Clip b of pixels [B, 3, T, H, W] -> [T, H, W, 3]
@@ -24,15 +24,12 @@ Tensor video_of(const Tensor& pixels, int64_t b = 0) {
   return pixels.slice(b, b + 1).view({s[1], s[2], s[3], s[4]}).permute({1, 2, 3, 0});
 }
 
-Tensor item(const Tensor& t, int64_t b) {
-  return t.slice(b, b + 1).view({t.dim(1), t.dim(2), t.dim(3), t.dim(4)});
-}
+Tensor item(const Tensor& t, int64_t b) { return t.slice(b, b + 1).view({t.dim(1), t.dim(2), t.dim(3), t.dim(4)}); }
 
 //! -> [3, T, H, W]
 Tensor decode(Vae& vae, const Tensor& latents, const VaeTiling& tiling = {}) {
   std::vector<Tensor> pictures;
-  vae.decode(latents, tiling,
-             [&](const Tensor& p) { pictures.push_back(p.view({1, p.dim(0), p.dim(1), p.dim(2)})); });
+  vae.decode(latents, tiling, [&](const Tensor& p) { pictures.push_back(p.view({1, p.dim(0), p.dim(1), p.dim(2)})); });
   return Tensor::concat(pictures, 0).permute({3, 0, 1, 2});
 }
 
@@ -90,7 +87,9 @@ TEST(PyramidFlowVae, GivesPicturesAsSoonAsTheirLatentsAreThere) {
   vae->begin_decoding();
   for (int64_t t = 0; t < latents.dim(0); ++t) {
     vae->decode_next(latents.slice(t, t + 1).view({latents.dim(1), 1, latents.dim(2), latents.dim(3)}),
-                     [&](const Tensor& p) { pictures.push_back(p.view({1, p.dim(0), p.dim(1), p.dim(2)})); });
+                     [&](const Tensor& p) {
+                       pictures.push_back(p.view({1, p.dim(0), p.dim(1), p.dim(2)}));
+                     });
     counts.push_back(pictures.size());
   }
   vae->end_decoding();

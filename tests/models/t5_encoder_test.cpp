@@ -40,7 +40,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, T5Golden, testing::Values("ltx_090_t2v", "ltx_09
 TEST(T5Encoder, BatchesLikeSinglePrompts) {
   const Golden golden("ltx_090_t2v");
   const auto folder = golden.checkpoint();
-  const T5Encoder encoder(folder.config("text_encoder"), checkpoint::Weights(folder.weights("text_encoder")), DType::f32);
+  const T5Encoder encoder(folder.config("text_encoder"), checkpoint::Weights(folder.weights("text_encoder")),
+                          DType::f32);
   const auto a = ids_of(golden["text_encoder.0.in.0"]), b = ids_of(golden["text_encoder.1.in.0"]);
   const Tensor both = encoder({a[0], b[0]});
   EXPECT_LT(test::relative_error(both.slice(0, 1), encoder(a)), 1e-6);
@@ -50,7 +51,8 @@ TEST(T5Encoder, BatchesLikeSinglePrompts) {
 TEST(T5Encoder, RefusesTokensThatItDoesNotKnow) {
   const Golden golden("ltx_090_t2v");
   const auto folder = golden.checkpoint();
-  const T5Encoder encoder(folder.config("text_encoder"), checkpoint::Weights(folder.weights("text_encoder")), DType::f32);
+  const T5Encoder encoder(folder.config("text_encoder"), checkpoint::Weights(folder.weights("text_encoder")),
+                          DType::f32);
   EXPECT_THROW(encoder({{0, 100000}}), Error);
   EXPECT_THROW(encoder({{-1}}), Error);
 }

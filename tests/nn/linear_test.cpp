@@ -92,7 +92,9 @@ TEST(Linear, Int8GivesWayWhereAFewValuesOutweighTheOthers) {
   Tensor w = even_w.clone(), x = even_x.clone();
   for (int64_t r = 0; r < 96; ++r) w.data<float>()[r * 640 + 3] = 300.0f;
   for (int64_t r = 10; r < 30; ++r) x.data<float>()[r * 640 + 5] = 300.0f;
-  const auto product = [](const Tensor& of_w, const Tensor& of_x, DType dtype) { return of(of_w, dtype)(of_x, DType::f32); };
+  const auto product = [](const Tensor& of_w, const Tensor& of_x, DType dtype) {
+    return of(of_w, dtype)(of_x, DType::f32);
+  };
   EXPECT_EQ(distance(product(w, even_x, DType::i8), product(w, even_x, DType::bf16)), 0.0);
   const Tensor i8 = product(even_w, x, DType::i8), bf16 = product(even_w, x, DType::bf16);
   for (int64_t r = 0; r < 50; ++r)

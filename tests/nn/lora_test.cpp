@@ -173,9 +173,8 @@ TEST(LowRank, DeepAndManyRows) {
   const Tensor w = random.randn({n, k}), a = random.randn({rank, k}), b = random.randn({n, rank});
   const Tensor x = random.randn({rows, k});
   checkpoint::TemporaryFolder folder;
-  checkpoint::write_safetensors(
-      folder / "x.safetensors",
-      {{"l.lora_A.weight", a.to(DType::bf16)}, {"l.lora_B.weight", b.to(DType::f16)}});
+  checkpoint::write_safetensors(folder / "x.safetensors",
+                                {{"l.lora_A.weight", a.to(DType::bf16)}, {"l.lora_B.weight", b.to(DType::f16)}});
   const auto source = std::make_shared<InMemory>(Tensors{{"l.weight", w}});
   test::on_every_isa([&] {
     const auto run = [&](LoraMode mode, Residency residency) {

@@ -87,8 +87,7 @@ TEST_P(PlaneConvolution, SumsOverTheTaps) {
         for (int64_t o = 0; o < c.out; ++o) {
           const double want = wanted(c, frames, *given, y, x, o);
           ASSERT_NEAR(out.pixel(y, x)[o], want, tolerance) << y << " " << x << " " << o;
-          ASSERT_NEAR(sum.pixel(y, x)[o], want + added.data<float>()[(y * width + x) * c.out + o],
-                      tolerance);
+          ASSERT_NEAR(sum.pixel(y, x)[o], want + added.data<float>()[(y * width + x) * c.out + o], tolerance);
         }
   }
   kernels::set_isa(before);

@@ -35,7 +35,8 @@ protected:
       pipeline->begin(asked);
       ADD_FAILURE() << arguments.dump() << " was accepted";
     } catch (const Error& e) {
-      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos) << e.what() << " / " << e.hint();
+      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos)
+          << e.what() << " / " << e.hint();
     }
   }
   NoSink made(PipelineRun run) {

@@ -48,7 +48,8 @@ protected:
       ADD_FAILURE() << arguments.dump() << " was accepted";
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), ErrorKind::usage);
-      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos) << e.what() << " / " << e.hint();
+      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos)
+          << e.what() << " / " << e.hint();
     }
   }
   std::vector<float> frames(PipelineRun& run) {

@@ -14,8 +14,7 @@ using schedulers::PyramidFlowMatchScheduler;
 //! See tests/models/pyramid_flow.h.
 test::Golden golden(const std::string& name) {
   const char* other = std::getenv("PRAX_PYRAMID_FLOW_CASES");
-  const std::filesystem::path folder =
-      other ? other : std::filesystem::path(PRAX_TEST_DATA) / "cases" / "pyramid_flow";
+  const std::filesystem::path folder = other ? other : std::filesystem::path(PRAX_TEST_DATA) / "cases" / "pyramid_flow";
   return test::Golden((folder / name).string());
 }
 
@@ -86,8 +85,7 @@ TEST(PyramidFlowMatch, EntersAStageAsTheReference) {
     const PyramidFlowMatchScheduler scheduler;
     for (int64_t stage = 1; stage < scheduler.stages(); ++stage) {
       const int64_t last = g.json["num_inference_steps"][static_cast<size_t>(stage - 1)].get<int64_t>() - 1;
-      const Tensor before =
-          g["unit0.stage" + std::to_string(stage - 1) + ".step" + std::to_string(last) + ".latents"];
+      const Tensor before = g["unit0.stage" + std::to_string(stage - 1) + ".step" + std::to_string(last) + ".latents"];
       const std::string here = "unit0.stage" + std::to_string(stage);
       const Tensor got = scheduler.enter_stage(stage, before, g[here + ".block_noise"]), want = g[here + ".start"];
       ASSERT_EQ(got.shape(), want.shape());
@@ -105,8 +103,8 @@ TEST(PyramidFlowMatch, HalvesAsTheReferenceDoes) {
   double error = 0;
   for (int64_t c = 0; c < small.dim(1); ++c)
     for (int64_t i = 0; i < plane; ++i)
-      error = std::max<double>(error, std::abs(small.data<float>()[c * frames * plane + i] -
-                                               want.data<float>()[c * plane + i]));
+      error = std::max<double>(
+          error, std::abs(small.data<float>()[c * frames * plane + i] - want.data<float>()[c * plane + i]));
   EXPECT_LT(error, 1e-6);
   EXPECT_THROW(halve_resolution(Tensor::zeros({1, 3, 4})), Error);
 }

@@ -14,9 +14,8 @@ namespace prax::test {
 
 //! A run of the request that was saved and stopped after a step, as its file gives it back. `go` takes the steps:
 //! denoise() when absent.
-inline pipelines::Run stopped_run(
-    pipelines::Pipeline& pipeline, const pipelines::Request& request, int64_t stop,
-    const std::function<void(pipelines::Run&, const pipelines::Monitor&)>& go = {}) {
+inline pipelines::Run stopped_run(pipelines::Pipeline& pipeline, const pipelines::Request& request, int64_t stop,
+                                  const std::function<void(pipelines::Run&, const pipelines::Monitor&)>& go = {}) {
   const auto file = std::filesystem::temp_directory_path() / ("prax_stopped_" + std::to_string(::getpid()) + ".prax");
   pipelines::Run run = pipeline.begin(request);
   CancelToken cancel;

@@ -48,8 +48,8 @@ TransformerSizes sizes_from(const checkpoint::Config& config, DType dtype) {
 
 }  // namespace
 
-// The authors' code loads every checkpoint with add_temp_pos_embed, temp_pos_embed_type "rope", interp_condition_pos and
-// use_temporal_causal, whatever its config.json says.
+// The authors' code loads every checkpoint with add_temp_pos_embed, temp_pos_embed_type "rope", interp_condition_pos
+// and use_temporal_causal, whatever its config.json says.
 MmditTransformer::MmditTransformer(const checkpoint::Config& config, const checkpoint::Weights& weights, DType dtype)
     : Transformer(sizes_from(config, dtype), weights, {"norm_add_q", "norm_add_k"}, true),
       table_size_(positive(config, "pos_embed_max_size", 192)) {
@@ -78,9 +78,7 @@ void MmditTransformer::add_positions(const ClipSize& clip, const ClipSize& noisy
   const Tensor table = table_.view({table_size_, table_size_ * dim});
   const Tensor crop = table.slice(top, top + noisy.height).to(DType::f32);
   checkpoint::require_finite(crop, table_name_);
-  const auto at = [&](int64_t y, int64_t x) {
-    return crop.data<float>() + y * table_size_ * dim + (left + x) * dim;
-  };
+  const auto at = [&](int64_t y, int64_t x) { return crop.data<float>() + y * table_size_ * dim + (left + x) * dim; };
   parallel_for(clip.height, 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const Between y = source_of(row, clip.height, noisy.height);

@@ -44,8 +44,8 @@ Transformer::Transformer(const TransformerSizes& sizes, const checkpoint::Weight
   for (int64_t i = 0; i < sizes.single_blocks; ++i)
     single_blocks_.emplace_back(weights["single_transformer_blocks"][static_cast<int>(i)], sizes.block);
   norm_out_ = Modulation(weights["norm_out"], dim, 2, dtype);
-  proj_out_ = nn::Linear(weights["proj_out"], dim, sizes.patch_size * sizes.patch_size * sizes.latent_channels, true,
-                         dtype);
+  proj_out_ =
+      nn::Linear(weights["proj_out"], dim, sizes.patch_size * sizes.patch_size * sizes.latent_channels, true, dtype);
 }
 
 void Transformer::release() {

@@ -56,9 +56,7 @@ VaeConfig::Side side_from(const checkpoint::Config& config, const std::string& p
   return side;
 }
 
-int64_t factor_of(const Bools& sampled) {
-  return int64_t{1} << std::count(sampled.begin(), sampled.end(), true);
-}
+int64_t factor_of(const Bools& sampled) { return int64_t{1} << std::count(sampled.begin(), sampled.end(), true); }
 
 //! CausalUNetMidBlock2D: a resnet, attention, a resnet.
 void add_mid_block(Chain& chain, const checkpoint::Weights& w, int64_t channels, int64_t groups, DType dtype) {
@@ -153,8 +151,7 @@ struct Vae::Layers {
                                                   side.groups, dtype));
         channels = blocks[i];
       }
-      if (side.spatial[i])
-        decoder.add(std::make_unique<SpatialUpsample>(block["upsamplers"][0], channels, dtype));
+      if (side.spatial[i]) decoder.add(std::make_unique<SpatialUpsample>(block["upsamplers"][0], channels, dtype));
       if (side.temporal[i])
         decoder.add(std::make_unique<TemporalUpsample>(block["temporal_upsamplers"][0], channels, dtype));
     }

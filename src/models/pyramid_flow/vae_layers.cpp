@@ -14,9 +14,7 @@ namespace {
 constexpr float norm_eps = 1e-6f;
 constexpr size_t kernel_frames = 3;
 
-int64_t rows_grain(const nn::Frame& frame) {
-  return std::max<int64_t>(1, 32768 / (frame.width * frame.channels + 1));
-}
+int64_t rows_grain(const nn::Frame& frame) { return std::max<int64_t>(1, 32768 / (frame.width * frame.channels + 1)); }
 
 //! The inside of a plane = silu(frame * scale + shift), or the frame as it is without a map.
 void fill(const nn::Frame& frame, const nn::ChannelAffine* map, nn::Plane& plane) {
@@ -30,16 +28,15 @@ void fill(const nn::Frame& frame, const nn::ChannelAffine* map, nn::Plane& plane
       if (map) {
         const float *scale = map->scale.data(), *shift = map->shift.data();
         for (int64_t x = 0; x < row; x += channels)
-          for (int64_t c = 0; c < channels; ++c)
-            values[static_cast<size_t>(x + c)] = from[x + c] * scale[c] + shift[c];
+          for (int64_t c = 0; c < channels; ++c) values[static_cast<size_t>(x + c)] = from[x + c] * scale[c] + shift[c];
         k.activate(values.data(), DType::f32, row, kernels::Activation::silu, values.data(), DType::f32);
         from = values.data();
       }
       for (int64_t x = 0; x < frame.width; ++x)
-        k.convert(from + x * channels, DType::f32, channels,
-                  static_cast<char*>(plane.data.raw()) +
-                      static_cast<size_t>(plane.offset(y + 1, x + 1)) * size_of(dtype),
-                  dtype);
+        k.convert(
+            from + x * channels, DType::f32, channels,
+            static_cast<char*>(plane.data.raw()) + static_cast<size_t>(plane.offset(y + 1, x + 1)) * size_of(dtype),
+            dtype);
     }
   });
 }

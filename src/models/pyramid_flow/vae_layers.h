@@ -55,8 +55,8 @@ public:
   void begin() { past_ = {}; }
   const Past& past() const { return past_; }
   void swap_past(Past& other) { std::swap(past_, other); }
-  //! The frame after those before. With `norm`, silu(norm(frame)) takes its place. The output, plus `residual` if given;
-  //! an undefined frame where the stride over time has none.
+  //! The frame after those before. With `norm`, silu(norm(frame)) takes its place. The output, plus `residual` if
+  //! given; an undefined frame where the stride over time has none.
   nn::Frame push(const nn::Frame& frame, const nn::GroupNorm* norm = nullptr, const nn::Frame* residual = nullptr);
 
 private:

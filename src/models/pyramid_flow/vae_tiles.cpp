@@ -49,7 +49,8 @@ Tensor code_tiles(const Tensor& clip, const TileGrid& grid, const std::function<
   const int64_t step = grid.side_in - (grid.side_in + overlap_of - 1) / overlap_of;
   const int64_t extent = grid.side_out / overlap_of, kept = grid.side_out - extent;
   if (step < 1 || kept < 1)
-    throw Error(ErrorKind::usage, "tiles of " + std::to_string(std::max(grid.side_in, grid.side_out)) + " pixels are too small",
+    throw Error(ErrorKind::usage,
+                "tiles of " + std::to_string(std::max(grid.side_in, grid.side_out)) + " pixels are too small",
                 "choose a larger tile_sample_min_size, such as 256");
   std::vector<Tensor> above, rows;
   for (int64_t top = 0; top < clip.dim(1); top += step) {

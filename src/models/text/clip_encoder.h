@@ -37,8 +37,8 @@ public:
     Tensor pooled;       //!< [batch, hidden_size] f32, that of each text's first end token
     Tensor text_embeds;  //!< [batch, projection_dim] f32, pooled through the projection; undefined without one
   };
-  //! Token ids [batch][tokens], all of one length. What stands behind a text's end token changes nothing before it. Error
-  //! (checkpoint) for ids and lengths that the model does not know. `on_layer` is called after each layer.
+  //! Token ids [batch][tokens], all of one length. What stands behind a text's end token changes nothing before it.
+  //! Error (checkpoint) for ids and lengths that the model does not know. `on_layer` is called after each layer.
   Output operator()(const std::vector<std::vector<int64_t>>& ids,
                     const std::function<void(int64_t done, int64_t all)>& on_layer = {}) const;
 

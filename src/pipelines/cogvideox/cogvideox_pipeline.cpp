@@ -133,7 +133,8 @@ CogVideoXPipeline::CogVideoXPipeline(const checkpoint::Folder& folder, const Loa
   checkpoint::require_all_used(*transformer, {"patch_embed.pos_embedding"});
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::cogvideox::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
+  vae_ = std::make_unique<models::cogvideox::Vae>(folder_.config("vae"), checkpoint::Weights(vae),
+                                                  wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
 
   const auto& config = transformer_->config();

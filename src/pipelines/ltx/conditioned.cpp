@@ -36,7 +36,8 @@ std::vector<Argument> with_conditions() {
       {"init_video", "clip", nullptr, "a clip whose latents are those to begin from (not in the reference)"},
       {"image_cond_noise_scale", "float", 0.15, "noise on fully held latents, for livelier motion"},
       {"resize_mode", "string", "default", resize_mode_help},
-      {"loop", "bool", false, "the end meets the beginning: the first frame is held at the end, too (not in the reference)"},
+      {"loop", "bool", false,
+       "the end meets the beginning: the first frame is held at the end, too (not in the reference)"},
       {"extend", "clip", nullptr, "a clip to go on with; the result begins with it (not in the reference)"},
       {"extend_overlap", "int", 9, "last frames of that clip that the new ones are made from"},
   };
@@ -50,7 +51,8 @@ float lerp(float from, float to, float weight) {
 }
 
 //! One latent frame's positions: time in frames (the first latent frame is a single one), then pixels.
-void put_coords(const models::ltx::VaeConfig& vae, const Grid& grid, int64_t frame_index, int64_t begin, Tensor& coords) {
+void put_coords(const models::ltx::VaeConfig& vae, const Grid& grid, int64_t frame_index, int64_t begin,
+                Tensor& coords) {
   const int64_t tokens = coords.dim(1);
   float* to = coords.data<float>();
   int64_t at = begin;
@@ -276,8 +278,8 @@ Tensor Conditioned::pixels_of(const Condition& c, const Run& run) const {
   const media::Fit fit = media::fit_named(a.at("resize_mode").get<std::string>());
   const int multiple = static_cast<int>(vae_->config().spatial_compression_ratio);
   if (!c.image.is_null()) {
-    const Tensor picture = media::preprocess(read_picture_argument(c.image), run.format.width, run.format.height,
-                                             multiple, fit);
+    const Tensor picture =
+        media::preprocess(read_picture_argument(c.image), run.format.width, run.format.height, multiple, fit);
     return picture.view({1, picture.dim(0), picture.dim(1), picture.dim(2)});
   }
   media::Clip clip = read_clip_argument(c.video);
@@ -309,17 +311,18 @@ void Conditioned::initial_latents(Run& run, Tensor& latents, const Monitor& moni
   }
   if (!given.defined() || a.at("denoise_strength").get<double>() >= 1) return;
   if (given.shape() != latents.shape())
-    throw Error(ErrorKind::usage,
-                "the given latents are " + to_string(given.shape()) + ", but this clip needs " +
-                    to_string(latents.shape()),
-                "width, height and num_frames must be those that they were made for");
+    throw Error(
+        ErrorKind::usage,
+        "the given latents are " + to_string(given.shape()) + ", but this clip needs " + to_string(latents.shape()),
+        "width, height and num_frames must be those that they were made for");
   const auto scheduler = schedule(run);
   const float sigma = scheduler.sigmas()[static_cast<size_t>(first_step(run))];
   for (int64_t i = 0; i < latents.numel(); ++i)
     latents.data<float>()[i] = sigma * latents.data<float>()[i] + (1.0f - sigma) * given.data<float>()[i];
 }
 
-//! prepare_latents, in its order of draws: the noise, then for each condition its sample and, behind frame 0, its noise.
+//! prepare_latents, in its order of draws: the noise, then for each condition its sample and, behind frame 0, its
+//! noise.
 void Conditioned::prepare(Run& run, const Monitor& monitor) {
   const json& a = run.request.arguments;
   const Grid grid = latent_grid(a);
@@ -409,7 +412,8 @@ void Conditioned::before_step(Run& run, float timestep) const {
   const auto scale = run.request.arguments.at("image_cond_noise_scale").get<float>();
   const auto held = run.state.find("conditioning_mask");
   if (!(scale > 0) || held == run.state.end()) return;
-  const Tensor noise = run.generator.randn(run.latents.shape()), &mask = held->second, &init = run.state.at("init_latents");
+  const Tensor noise = run.generator.randn(run.latents.shape()), &mask = held->second,
+               &init = run.state.at("init_latents");
   const float t = timestep / 1000.0f, square = t * t;
   Tensor latents = run.latents.clone();
   const int64_t width = latents.dim(2), tokens = latents.dim(1);

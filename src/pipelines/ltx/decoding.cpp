@@ -104,7 +104,8 @@ models::ltx::Tiling tiling_of(const json& value) {
                                                     {"use_framewise_decoding", &tiling.use_framewise_decoding}};
   for (const auto& [key, given] : value.items()) {
     const auto size = std::find_if(std::begin(sizes), std::end(sizes), [&](const auto& s) { return s.first == key; });
-    const auto on = std::find_if(std::begin(switches), std::end(switches), [&](const auto& s) { return s.first == key; });
+    const auto on =
+        std::find_if(std::begin(switches), std::end(switches), [&](const auto& s) { return s.first == key; });
     if (size != std::end(sizes) && given.is_number_integer() && given.get<int64_t>() > 0)
       *size->second = given.get<int64_t>();
     else if (on != std::end(switches) && given.is_boolean())
@@ -129,8 +130,7 @@ Tensor sample(const Tensor& moments, Generator& generator) {
   Tensor out = generator.randn(mean.shape());
   const float *means = mean.data<float>(), *log_variances = moments.data<float>() + mean.numel();
   for (int64_t i = 0; i < out.numel(); ++i)
-    out.data<float>()[i] =
-        means[i] + std::exp(0.5f * std::clamp(log_variances[i], least, most)) * out.data<float>()[i];
+    out.data<float>()[i] = means[i] + std::exp(0.5f * std::clamp(log_variances[i], least, most)) * out.data<float>()[i];
   return out;
 }
 

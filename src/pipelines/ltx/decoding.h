@@ -9,8 +9,8 @@
 
 namespace prax::pipelines::ltx {
 
-//! Denormalised latents of the whole batch as the decoder wants them: where it is conditioned on a timestep, that is set
-//! and noise mixed in, both as the arguments decode_timestep and decode_noise_scale say.
+//! Denormalised latents of the whole batch as the decoder wants them: where it is conditioned on a timestep, that is
+//! set and noise mixed in, both as the arguments decode_timestep and decode_noise_scale say.
 Tensor with_decode_noise(const models::ltx::Vae& vae, const nlohmann::json& arguments, Tensor latents,
                          Generator& generator, std::optional<float>& timestep);
 

@@ -29,8 +29,8 @@ bool is_distilled(const checkpoint::Folder& folder) {
   return false;
 }
 
-//! What diffusers' documentation of LTX-Video (docs/source/en/api/pipelines/ltx_video.md) recommends beside the defaults
-//! of the pipelines.
+//! What diffusers' documentation of LTX-Video (docs/source/en/api/pipelines/ltx_video.md) recommends beside the
+//! defaults of the pipelines.
 json documented_defaults(const checkpoint::Folder& folder, const std::string& reference_class, bool upscales) {
   json defaults = json::object();
   const auto vae = models::ltx::VaeConfig::from(folder.config("vae"));
@@ -96,8 +96,8 @@ public:
 
 private:
   std::string pick_class() const {
-    const bool needs_conditions = intent_.video || intent_.extend || intent_.loop || !intent_.conditions.empty() ||
-                                  !intent_.upscaler.empty();
+    const bool needs_conditions =
+        intent_.video || intent_.extend || intent_.loop || !intent_.conditions.empty() || !intent_.upscaler.empty();
     if (folder_.pipeline_class() == "LTXLatentUpsamplePipeline") return folder_.pipeline_class();
     if (!intent_.shots.empty()) {
       if (needs_conditions)

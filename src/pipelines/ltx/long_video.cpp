@@ -42,7 +42,8 @@ std::vector<Argument> window_arguments() {
       {"adain_factor", "float", 0.25, "how far later windows take the first one's look (0 to 1)"},
       {"guidance_latents", "file", nullptr, "latents [1, C, F, H, W] of a clip to follow"},
       {"guiding_strength", "float", 1.0, "how strongly guidance_latents hold (0 to 1)"},
-      {"negative_index_latents", "file", nullptr, "latents [1, C, 1, H, W] to look like; those of cond_image when absent"},
+      {"negative_index_latents", "file", nullptr,
+       "latents [1, C, 1, H, W] to look like; those of cond_image when absent"},
       {"negative_index_strength", "float", 1.0, "how strongly they hold (0 to 1)"},
       {"skip_steps_sigma_threshold", "float", 1.0, "steps with more noise than this are left out; 0 keeps all"},
       {"decode_timestep", "float", 0.05, "timestep at which the video is decoded"},
@@ -431,8 +432,7 @@ void LongVideo::denoise(Run& run, const Monitor& monitor) {
       monitor.report("denoise", run.step, run.steps);
       if (i + 1 == per_window) {
         const Tensor out = unpack(run.latents, grid);
-        const int64_t overlap =
-            a.at("temporal_overlap").get<int64_t>() / vae_->config().temporal_compression_ratio;
+        const int64_t overlap = a.at("temporal_overlap").get<int64_t>() / vae_->config().temporal_compression_ratio;
         fuse(run, frames(out, 0, grid.frames - w.appended), overlap);
       }
       if (monitor.after_step) monitor.after_step(run);
@@ -475,17 +475,18 @@ void LongVideo::fuse(Run& run, const Tensor& out, int64_t overlap) const {
       const float* from = next.data<float>() + (c * next.dim(2) + f) * plane;
       for (int64_t i = 0; i < plane; ++i) to[i] = old_share * to[i] + (1.0f - old_share) * from[i];
     }
-  run.state["whole"] = Tensor::concat(
-      {frames(whole, 0, whole.dim(2) - blended), seam, frames(next, blended, next.dim(2))}, 2);
+  run.state["whole"] =
+      Tensor::concat({frames(whole, 0, whole.dim(2) - blended), seam, frames(next, blended, next.dim(2))}, 2);
 }
 
 void LongVideo::decode(const Run& run, int64_t, media::FrameSink& sink, const Monitor& monitor) {
   require_own(run);
   const json& a = run.request.arguments;
   if (run.step < run.steps)
-    throw Error(ErrorKind::usage, "the run is not finished: " + std::to_string(run.step) + " of " +
-                                      std::to_string(run.steps) + " steps are done",
-                "go on with it first: prax generate --resume");
+    throw Error(
+        ErrorKind::usage,
+        "the run is not finished: " + std::to_string(run.step) + " of " + std::to_string(run.steps) + " steps are done",
+        "go on with it first: prax generate --resume");
   Generator generator = run.generator, global_generator = run.global_generator;
   const Tensor latents = denormalize(run.state.at("whole"));
   models::ltx::FadedTiles tiles;
@@ -498,8 +499,8 @@ void LongVideo::decode(const Run& run, int64_t, media::FrameSink& sink, const Mo
   }
   sink.begin(run.format);
   models::ltx::decode_faded(
-      *vae_, tiles, tiling(a), latents.view({latents.dim(1), latents.dim(2), latents.dim(3), latents.dim(4)}), generator,
-      global_generator,
+      *vae_, tiles, tiling(a), latents.view({latents.dim(1), latents.dim(2), latents.dim(3), latents.dim(4)}),
+      generator, global_generator,
       [&](const Tensor& picture) {
         monitor.check();
         const Tensor rgb = to_rgb(picture);

@@ -6,8 +6,9 @@
 namespace prax::pipelines::ltx {
 
 //! Long videos from several prompts: diffusers pipelines/ltx/pipeline_ltx_i2v_long_multi_prompt.py
-//! (LTXI2VLongMultiPromptPipeline). The latents are denoised in windows that overlap; each sees the end of what is there,
-//! has its own prompt and its own noise, takes the look of the first window (AdaIN), and is faded into the whole.
+//! (LTXI2VLongMultiPromptPipeline). The latents are denoised in windows that overlap; each sees the end of what is
+//! there, has its own prompt and its own noise, takes the look of the first window (AdaIN), and is faded into the
+//! whole.
 class LongVideo : public LtxPipeline {
 public:
   LongVideo(const checkpoint::Folder& folder, const LoadOptions& options);
@@ -39,7 +40,8 @@ private:
   class Schedule;
 
   std::vector<Span> windows(const nlohmann::json& arguments) const;
-  //! Latent frames of the whole: an overlap of two makes one more at each seam than the windows cover, as in the reference.
+  //! Latent frames of the whole: an overlap of two makes one more at each seam than the windows cover, as in the
+  //! reference.
   int64_t joined_frames(const nlohmann::json& arguments) const;
   std::vector<std::string> texts(const Run& run) const;
   Window window(const Run& run, size_t index, const Span& span) const;

@@ -34,24 +34,24 @@ bool guided(const json& arguments) { return arguments.at("guidance_scale").get<d
 
 std::vector<Argument> common_arguments() {
   return {
-    {"height", "int", 512, "height in pixels"},
-    {"width", "int", 704, "width in pixels"},
-    {"num_frames", "int", 161, "frames of the clip"},
-    {"frame_rate", "float", 25.0, "frames a second"},
-    {"num_inference_steps", "int", 50, "denoising steps"},
-    {"timesteps", "floats", nullptr, "own timesteps in descending order, instead of num_inference_steps"},
-    {"guidance_scale", "float", 3.0, "how strongly the prompt guides; 1 or less switches guidance off"},
-    {"guidance_rescale", "float", 0.0, "takes overexposure out of strong guidance (0 to 1)"},
-    {"num_videos_per_prompt", "int", 1, "clips to make from one prompt"},
-    {"latents", "file", nullptr, "initial noise [B, tokens, channels] instead of drawn noise"},
-    {"prompt_embeds", "file", nullptr, "encoded prompt [B, tokens, channels] instead of the prompt"},
-    {"prompt_attention_mask", "file", nullptr, "0/1 for each token of prompt_embeds"},
-    {"negative_prompt_embeds", "file", nullptr, "encoded negative prompt"},
-    {"negative_prompt_attention_mask", "file", nullptr, "0/1 for each token of negative_prompt_embeds"},
-    {"decode_timestep", "float", 0.0, "timestep at which the video is decoded (decoders with timestep conditioning)"},
-    {"decode_noise_scale", "float", nullptr, "share of noise mixed in before decoding; decode_timestep when absent"},
-    {"max_sequence_length", "int", 128, "tokens that the prompt is padded or cut to"},
-    {"vae_tiling", "tiling", nullptr, tiling_help},
+      {"height", "int", 512, "height in pixels"},
+      {"width", "int", 704, "width in pixels"},
+      {"num_frames", "int", 161, "frames of the clip"},
+      {"frame_rate", "float", 25.0, "frames a second"},
+      {"num_inference_steps", "int", 50, "denoising steps"},
+      {"timesteps", "floats", nullptr, "own timesteps in descending order, instead of num_inference_steps"},
+      {"guidance_scale", "float", 3.0, "how strongly the prompt guides; 1 or less switches guidance off"},
+      {"guidance_rescale", "float", 0.0, "takes overexposure out of strong guidance (0 to 1)"},
+      {"num_videos_per_prompt", "int", 1, "clips to make from one prompt"},
+      {"latents", "file", nullptr, "initial noise [B, tokens, channels] instead of drawn noise"},
+      {"prompt_embeds", "file", nullptr, "encoded prompt [B, tokens, channels] instead of the prompt"},
+      {"prompt_attention_mask", "file", nullptr, "0/1 for each token of prompt_embeds"},
+      {"negative_prompt_embeds", "file", nullptr, "encoded negative prompt"},
+      {"negative_prompt_attention_mask", "file", nullptr, "0/1 for each token of negative_prompt_embeds"},
+      {"decode_timestep", "float", 0.0, "timestep at which the video is decoded (decoders with timestep conditioning)"},
+      {"decode_noise_scale", "float", nullptr, "share of noise mixed in before decoding; decode_timestep when absent"},
+      {"max_sequence_length", "int", 128, "tokens that the prompt is padded or cut to"},
+      {"vae_tiling", "tiling", nullptr, tiling_help},
   };
 }
 
@@ -72,7 +72,8 @@ LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& op
   checkpoint::require_all_used(*transformer);
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
+  vae_ =
+      std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
   if (transformer_->config().caption_channels != text_encoder().config().d_model)
     throw Error(ErrorKind::checkpoint,
@@ -233,7 +234,9 @@ models::ltx::Rotary LtxPipeline::positions(const Run& run, Tensor&) const {
   return transformer_->rotary(grid.frames, grid.height, grid.width, scale);
 }
 
-LtxPipeline::Moment LtxPipeline::moment(const Run&, float timestep) const { return {{}, {timestep}, {}, nullptr, nullptr, false}; }
+LtxPipeline::Moment LtxPipeline::moment(const Run&, float timestep) const {
+  return {{}, {timestep}, {}, nullptr, nullptr, false};
+}
 
 Tensor LtxPipeline::step(Run& run, const schedulers::FlowMatchEulerScheduler& scheduler,
                          const Tensor& prediction) const {
@@ -298,7 +301,8 @@ std::vector<LtxPipeline::Prompt> LtxPipeline::encode_texts(const std::vector<std
     if (monitor.probe) {
       const std::string name = "text_encoder." + std::to_string(first_call + row);
       monitor.probe(name + ".in.0", Tensor::from<int64_t>({1, max_sequence_length}, ids[i]));
-      if (masks_text()) monitor.probe(name + ".in.attention_mask", Tensor::from<int64_t>({1, max_sequence_length}, masks[i]));
+      if (masks_text())
+        monitor.probe(name + ".in.attention_mask", Tensor::from<int64_t>({1, max_sequence_length}, masks[i]));
       monitor.probe(name + ".out", state);
     }
     prompts.push_back({Tensor::concat(std::vector<Tensor>(static_cast<size_t>(batch), state), 0),
@@ -361,7 +365,8 @@ Tensor LtxPipeline::predict(const Tensor& latents, const std::vector<Prompt>& pr
       for (const auto& m : p.masks) {
         mask.push_back(Tensor::from<int64_t>({1, static_cast<int64_t>(m.size())}, m));
         times.push_back(Tensor::from<float>(one, moment.timesteps));
-        if (moment.coords && (coords.empty() || !moment.coords_once)) coords.push_back(moment.coords->view({1, 3, moment.coords->dim(1)}));
+        if (moment.coords && (coords.empty() || !moment.coords_once))
+          coords.push_back(moment.coords->view({1, 3, moment.coords->dim(1)}));
       }
     }
     monitor.probe(moment.name + ".in.hidden_states", Tensor::concat(hidden, 0));
@@ -436,9 +441,8 @@ void LtxPipeline::denoise(Run& run, const Monitor& monitor) {
       now.name = "transformer." + std::to_string(i);
       now.rotary = &rotary;
       if (coords.defined()) now.coords = &coords;
-      const Tensor prediction =
-          guide(predict(run.latents, prompts, now, monitor), run.latents.dim(0), a.at("guidance_scale").get<double>(),
-                a.at("guidance_rescale").get<double>());
+      const Tensor prediction = guide(predict(run.latents, prompts, now, monitor), run.latents.dim(0),
+                                      a.at("guidance_scale").get<double>(), a.at("guidance_rescale").get<double>());
       expect_end(run, prediction, now, scheduler.options().num_train_timesteps);
       run.latents = step(run, scheduler, prediction);
       run.step = i + 1;
@@ -467,8 +471,7 @@ void LtxPipeline::decode(const Run& run, int64_t index, media::FrameSink& sink, 
   const json& a = run.request.arguments;
   Generator generator = run.generator, injected = run.global_generator;
   std::optional<float> timestep;
-  const Tensor latents =
-      with_decode_noise(*vae_, a, denormalize(video_latents(run, run.latents)), generator, timestep);
+  const Tensor latents = with_decode_noise(*vae_, a, denormalize(video_latents(run, run.latents)), generator, timestep);
   decode_clip(*vae_, tiling(a), latents.slice(index, index + 1), timestep, injected, run.format, sink, monitor,
               index == 0);
 }

@@ -49,9 +49,9 @@ protected:
   };
   //! What the denoiser is told at one step beside latents and prompts.
   struct Moment {
-    std::string name;               //!< of the call, for probes: "transformer.3"
-    std::vector<float> timesteps;   //!< one, or one for each token; all clips have the same
-    Shape timestep_shape;           //!< as the reference passes it for one clip
+    std::string name;              //!< of the call, for probes: "transformer.3"
+    std::vector<float> timesteps;  //!< one, or one for each token; all clips have the same
+    Shape timestep_shape;          //!< as the reference passes it for one clip
     const models::ltx::Rotary* rotary = nullptr;
     const Tensor* coords = nullptr;  //!< [3, tokens], where the reference passes them
     bool coords_once = false;        //!< for both branches of guidance together
@@ -112,7 +112,8 @@ protected:
   std::vector<Prompt> encode_texts(const std::vector<std::string>& texts, int64_t batch, int64_t max_sequence_length,
                                    int64_t first_call, const Monitor& monitor);
   void release_text_encoder();
-  //! The denoiser's answer for every clip: negative prompt first, as the reference stacks them: [branches * B, tokens, C]
+  //! The denoiser's answer for every clip: negative prompt first, as the reference stacks them: [branches * B, tokens,
+  //! C]
   Tensor predict(const Tensor& latents, const std::vector<Prompt>& prompts, const Moment& moment,
                  const Monitor& monitor);
   //! uncond + scale (text - uncond), rescaled.

@@ -17,7 +17,8 @@ namespace {
 using nlohmann::json;
 
 const std::vector<Argument> recipe{
-    {"draft_scale", "float", 2.0 / 3.0, "size of the draft, as a part of the video's (0.5 needs no scaling in the end)"},
+    {"draft_scale", "float", 2.0 / 3.0,
+     "size of the draft, as a part of the video's (0.5 needs no scaling in the end)"},
     {"adain_factor", "float", 0.0, "how far enlarged latents take the statistics that they had before"},
     {"tone_map_compression_ratio", "float", 0.0, "how strongly large latents are drawn in (0 to 1)"},
     {"refine_steps", "int", 10, "steps of the refinement, before its strength"},
@@ -60,7 +61,8 @@ LoadOptions of_model(LoadOptions options) {
 TwoPass::TwoPass(const checkpoint::Folder& folder, const LoadOptions& options)
     : main_(folder, of_model(options)), arguments_(main_.arguments()) {
   arguments_.insert(arguments_.end(), recipe.begin(), recipe.end());
-  upsampler_ = open_upsampler(checkpoint::Folder::open(options.upscaler), {}, wide_dtype(options.dtype), main_.vae().config());
+  upsampler_ =
+      open_upsampler(checkpoint::Folder::open(options.upscaler), {}, wide_dtype(options.dtype), main_.vae().config());
 }
 
 Request TwoPass::draft(const Request& whole) const {

@@ -40,9 +40,8 @@ std::unique_ptr<models::ltx::LatentUpsampler> open_upsampler(const checkpoint::F
   checkpoint::require_all_used(*weights);
   if (upsampler->config().in_channels != vae.latent_channels)
     throw Error(ErrorKind::checkpoint,
-                folder.path().string() + ": the upsampler works on " +
-                    std::to_string(upsampler->config().in_channels) + " channels, the autoencoder has " +
-                    std::to_string(vae.latent_channels),
+                folder.path().string() + ": the upsampler works on " + std::to_string(upsampler->config().in_channels) +
+                    " channels, the autoencoder has " + std::to_string(vae.latent_channels),
                 "the components are not from the same checkpoint");
   return upsampler;
 }
@@ -51,7 +50,8 @@ Upsample::Upsample(const checkpoint::Folder& folder, const LoadOptions& options)
     : folder_(folder), options_(options), arguments_(upsample_arguments()) {
   apply_folder_defaults(folder_, arguments_);
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
+  vae_ =
+      std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
   upsampler_ = open_upsampler(folder_, options_.variant, wide_dtype(options_.dtype), vae_->config());
 }
@@ -76,7 +76,8 @@ Run Upsample::begin(const Request& request, const Monitor& monitor) {
   run.global_generator = Generator(request.global_seed.value_or(request.seed));
   Tensor latents = tensor_argument(run.request, "latents");
   if (latents.defined() == !a.at("video").is_null())
-    throw Error(ErrorKind::usage, latents.defined() ? "video and latents were given together" : "there is nothing to upsample",
+    throw Error(ErrorKind::usage,
+                latents.defined() ? "video and latents were given together" : "there is nothing to upsample",
                 "give a clip as video, or its latents");
   const int64_t group = vae_->config().temporal_compression_ratio, cell = vae_->config().spatial_compression_ratio;
   double rate = a.at("frame_rate").is_null() ? 0 : a.at("frame_rate").get<double>();
@@ -86,12 +87,14 @@ Run Upsample::begin(const Request& request, const Monitor& monitor) {
     const int64_t kept = given % group == 1 || group == 1 ? given : given / group * group + 1;
     // Of a clip of a multiple of the group the reference would keep one frame more than it has.
     const int64_t frames = kept > given ? kept - group : kept;
-    if (frames < given) log_warning("of " + std::to_string(given) + " frames the first " + std::to_string(frames) + " are used");
+    if (frames < given)
+      log_warning("of " + std::to_string(given) + " frames the first " + std::to_string(frames) + " are used");
     if (frames < 1)
       throw Error(ErrorKind::input, "the clip has " + std::to_string(given) + " frames, too few to upsample",
                   "give at least " + std::to_string(group + 1));
     clip.frames.resize(static_cast<size_t>(frames));
-    for (const auto& [name, own] : {std::pair{"width", clip.frames[0].width}, std::pair{"height", clip.frames[0].height}}) {
+    for (const auto& [name, own] :
+         {std::pair{"width", clip.frames[0].width}, std::pair{"height", clip.frames[0].height}}) {
       if (a.at(name).is_null()) a[name] = std::max<int64_t>(cell, own / cell * cell);
       require_range(a, name, 1, 8192);
       if (a.at(name).get<int64_t>() % cell)
@@ -109,7 +112,8 @@ Run Upsample::begin(const Request& request, const Monitor& monitor) {
         {vae_->latents_mean(), vae_->latents_std(), 1.0f});
   }
   if (latents.rank() != 5 || latents.dim(1) != vae_->config().latent_channels || latents.numel() == 0)
-    throw Error(ErrorKind::usage, "the given latents are " + to_string(latents.shape()) + ", which this model cannot take",
+    throw Error(ErrorKind::usage,
+                "the given latents are " + to_string(latents.shape()) + ", which this model cannot take",
                 "they are [clips, " + std::to_string(vae_->config().latent_channels) + ", frames, height, width]");
   run.latents = latents;
   const auto& config = upsampler_->config();

@@ -9,8 +9,8 @@
 
 namespace prax::pipelines::ltx {
 
-//! The network in a folder's `latent_upsampler`, for latents of that autoencoder. Error(checkpoint) where the two do not
-//! fit.
+//! The network in a folder's `latent_upsampler`, for latents of that autoencoder. Error(checkpoint) where the two do
+//! not fit.
 std::unique_ptr<models::ltx::LatentUpsampler> open_upsampler(const checkpoint::Folder& folder,
                                                              const std::string& variant, DType dtype,
                                                              const models::ltx::VaeConfig& vae);

@@ -114,7 +114,8 @@ MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions
   checkpoint::require_all_used(*transformer);
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);
-  vae_ = std::make_unique<models::mochi::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
+  vae_ =
+      std::make_unique<models::mochi::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
 
   const auto fits = [&](int64_t wanted, int64_t have, const std::string& what) {

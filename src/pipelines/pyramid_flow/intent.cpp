@@ -32,10 +32,8 @@ void refuse(bool asked, const char* what) {
 //! A length in frames is one in frames of latents.
 void take_frames(const checkpoint::Folder& folder, json& a) {
   if (!a.contains("num_frames")) return;
-  if (a.contains("temp"))
-    throw Error(ErrorKind::usage, "temp and a number of frames were given", "give one of them");
-  const int64_t group =
-      models::pyramid_flow::VaeConfig::from(folder.config("causal_video_vae")).temporal_factor();
+  if (a.contains("temp")) throw Error(ErrorKind::usage, "temp and a number of frames were given", "give one of them");
+  const int64_t group = models::pyramid_flow::VaeConfig::from(folder.config("causal_video_vae")).temporal_factor();
   const json frames = a.at("num_frames");
   if (!frames.is_number_integer() || frames.get<int64_t>() < 1 || (frames.get<int64_t>() - 1) % group != 0)
     throw Error(ErrorKind::usage,

@@ -35,10 +35,11 @@ TextEncoders::TextEncoders(const checkpoint::Folder& folder, const LoadOptions& 
     checkpoint::require_all_used(*weights, ignored_clip_tensors);
   }
   const std::string name = numbered("text_encoder", clips);
-  t5_tokenizer_ = std::make_unique<text::T5Tokenizer>(
-      text::T5Tokenizer::load(folder.component_path(numbered("tokenizer", clips))));
+  t5_tokenizer_ =
+      std::make_unique<text::T5Tokenizer>(text::T5Tokenizer::load(folder.component_path(numbered("tokenizer", clips))));
   const auto weights = folder.weights(name, options.variant);
-  t5_ = std::make_unique<models::T5Encoder>(folder.config(name), checkpoint::Weights(weights), wide_dtype(options.dtype));
+  t5_ =
+      std::make_unique<models::T5Encoder>(folder.config(name), checkpoint::Weights(weights), wide_dtype(options.dtype));
   checkpoint::require_all_used(*weights, ignored_t5_tensors);
 }
 
@@ -67,7 +68,8 @@ std::vector<Prompt> TextEncoders::encode(const std::vector<std::string>& texts, 
     if (monitor.probe && states.defined()) monitor.probe(names[text] + part, states.slice(row, row + 1));
   };
   const auto probe_ids = [&](size_t text, const char* part, const std::vector<int64_t>& ids) {
-    if (monitor.probe) monitor.probe(names[text] + part, Tensor::from<int64_t>({1, static_cast<int64_t>(ids.size())}, ids));
+    if (monitor.probe)
+      monitor.probe(names[text] + part, Tensor::from<int64_t>({1, static_cast<int64_t>(ids.size())}, ids));
   };
   for (size_t c = 0; c < clips_.size(); ++c) {
     const Clip& clip = clips_[c];
@@ -92,8 +94,10 @@ std::vector<Prompt> TextEncoders::encode(const std::vector<std::string>& texts, 
   for (const std::string& text : texts) {
     const auto encoding = t5_tokenizer_->encode(text, t5_length);
     if (encoding.truncated > 0)
-      log_warning("a prompt is too long: its last " + std::to_string(encoding.truncated) + " tokens are cut (the model "
-                  "reads " + std::to_string(t5_length) + ")");
+      log_warning("a prompt is too long: its last " + std::to_string(encoding.truncated) +
+                  " tokens are cut (the model "
+                  "reads " +
+                  std::to_string(t5_length) + ")");
     ids.push_back(encoding.ids);
     masks.push_back(encoding.mask);
   }

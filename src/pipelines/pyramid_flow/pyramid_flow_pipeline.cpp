@@ -25,34 +25,38 @@ constexpr int64_t small_tile = 256, large_tile = 512;
 constexpr double usual_video_guidance = 7.0, usual_picture_guidance = 4.0;
 
 std::vector<Argument> all_arguments() {
-  return {
-      {"input_image", "picture", nullptr, "the first frame"},
-      {"resize_mode", "string", "crop", "how a picture of another shape is made to fit: crop (as the authors' demo), "
-                                        "default (stretched), fill"},
-      {"model_variant", "string", nullptr, "folder of the transformer: diffusion_transformer_384p, _768p, _image; the "
-                                           "one that suits the size where it is left out"},
-      {"height", "int", nullptr, "pixels, a multiple of 64"},
-      {"width", "int", nullptr, "pixels, a multiple of 64"},
-      {"temp", "int", 1, "frames of latents: 1 is a picture, each further one makes 8 frames"},
-      {"num_inference_steps", "int or ints", 28, "steps in each stage of the first frame; with a picture, of all"},
-      {"video_num_inference_steps", "int or ints", 28, "steps in each stage of the other frames"},
-      {"guidance_scale", "float", 7.0, "guidance of the first frame; 0 is without guidance"},
-      {"video_guidance_scale", "float", nullptr, "guidance of the other frames (7, with a picture 4)"},
-      {"min_guidance_scale", "float", 2.0, "with use_linear_guidance: where guidance stops to fall"},
-      {"use_linear_guidance", "bool", false, "guidance falls by alpha with each frame of latents"},
-      {"alpha", "float", 0.5, "with use_linear_guidance: by how much"},
-      {"num_images_per_prompt", "int", 1, "the authors' code makes one"},
-      {"save_memory", "bool", true, "with vae_tiling: tiles of 256 pixels in place of 512"},
-      {"vae_tiling", "bool", false, "code pictures that are larger than a tile in overlapping tiles (enable_tiling); "
-                                    "pictures then come when the last tile is decoded"},
-      {"timestep_shift", "float", 1.0, "shift of the noise levels"},
-      {"stage_range", "floats", json::array({0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0}), "where the stages meet"},
-      {"scheduler_gamma", "float", 1.0 / 3.0, "of the noise that a stage begins with"},
-      {"frame_rate", "float", 24.0, "frames a second"},
-      {"stream", "bool", true, "decode each frame of latents when it is done, with the decoder's weights beside the "
-                               "denoiser's in memory; false: all of them at the end, in less memory"},
-      {"history_memory", "float", 2.0, "GB for what later frames use again of earlier ones; saves time and changes "
-                                       "nothing else"}};
+  return {{"input_image", "picture", nullptr, "the first frame"},
+          {"resize_mode", "string", "crop",
+           "how a picture of another shape is made to fit: crop (as the authors' demo), "
+           "default (stretched), fill"},
+          {"model_variant", "string", nullptr,
+           "folder of the transformer: diffusion_transformer_384p, _768p, _image; the "
+           "one that suits the size where it is left out"},
+          {"height", "int", nullptr, "pixels, a multiple of 64"},
+          {"width", "int", nullptr, "pixels, a multiple of 64"},
+          {"temp", "int", 1, "frames of latents: 1 is a picture, each further one makes 8 frames"},
+          {"num_inference_steps", "int or ints", 28, "steps in each stage of the first frame; with a picture, of all"},
+          {"video_num_inference_steps", "int or ints", 28, "steps in each stage of the other frames"},
+          {"guidance_scale", "float", 7.0, "guidance of the first frame; 0 is without guidance"},
+          {"video_guidance_scale", "float", nullptr, "guidance of the other frames (7, with a picture 4)"},
+          {"min_guidance_scale", "float", 2.0, "with use_linear_guidance: where guidance stops to fall"},
+          {"use_linear_guidance", "bool", false, "guidance falls by alpha with each frame of latents"},
+          {"alpha", "float", 0.5, "with use_linear_guidance: by how much"},
+          {"num_images_per_prompt", "int", 1, "the authors' code makes one"},
+          {"save_memory", "bool", true, "with vae_tiling: tiles of 256 pixels in place of 512"},
+          {"vae_tiling", "bool", false,
+           "code pictures that are larger than a tile in overlapping tiles (enable_tiling); "
+           "pictures then come when the last tile is decoded"},
+          {"timestep_shift", "float", 1.0, "shift of the noise levels"},
+          {"stage_range", "floats", json::array({0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0}), "where the stages meet"},
+          {"scheduler_gamma", "float", 1.0 / 3.0, "of the noise that a stage begins with"},
+          {"frame_rate", "float", 24.0, "frames a second"},
+          {"stream", "bool", true,
+           "decode each frame of latents when it is done, with the decoder's weights beside the "
+           "denoiser's in memory; false: all of them at the end, in less memory"},
+          {"history_memory", "float", 2.0,
+           "GB for what later frames use again of earlier ones; saves time and changes "
+           "nothing else"}};
 }
 
 //! "num_inference_steps" as one number a stage. Error(usage).
@@ -310,8 +314,8 @@ Run PyramidFlowPipeline::begin(const Request& request, const Monitor& monitor) {
   run.generator = Generator(request.seed);
   run.global_generator = Generator(request.global_seed.value_or(request.seed));
   Generator& initial = request.global_seed ? run.generator : run.global_generator;
-  Tensor noise = initial.randn(
-      {1, vae.latent_channels, temp, height / vae.spatial_factor(), width / vae.spatial_factor()});
+  Tensor noise =
+      initial.randn({1, vae.latent_channels, temp, height / vae.spatial_factor(), width / vae.spatial_factor()});
   if (monitor.probe) monitor.probe("initial_noise", noise);
   // Noise of the lowest resolution with the variance of noise: the mean of four times two.
   constexpr float variance_factor = 2;
@@ -348,8 +352,9 @@ void PyramidFlowPipeline::require_own(const Run& run) const {
                    run.latents.rank() == 5 && run.latents.dim(1) == channels && run.latents.dtype() == DType::f32 &&
                    run.steps == static_cast<int64_t>(places(run).size()) && run.step >= 0 && run.step <= run.steps;
   if (!own)
-    throw Error(ErrorKind::input, "the run's latents are not this model's", "go on with the model that the run was "
-                                                                            "begun with");
+    throw Error(ErrorKind::input, "the run's latents are not this model's",
+                "go on with the model that the run was "
+                "begun with");
 }
 
 double PyramidFlowPipeline::guidance_of(const Run& run, int64_t unit) const {
@@ -373,8 +378,8 @@ Tensor PyramidFlowPipeline::predict(const Run& run, const Place& at,
     auto& known = cache.at(at.stage, at.index, i);
     const int64_t keep = cache.grant(known, settled == 0 ? 0 : runs[static_cast<size_t>(settled) - 1].end,
                                      transformer_->key_value_bytes());
-    velocities.push_back(batched((*transformer_)(contexts[i], unbatched(run.latents), static_cast<float>(timestep),
-                                                 [&] { monitor.check(); }, &known, keep)));
+    velocities.push_back(batched((*transformer_)(
+        contexts[i], unbatched(run.latents), static_cast<float>(timestep), [&] { monitor.check(); }, &known, keep)));
   }
   return velocities.size() == 1 ? velocities[0] : Tensor::concat(velocities, 0);
 }
@@ -383,9 +388,9 @@ Tensor PyramidFlowPipeline::predict(const Run& run, const Place& at,
 std::vector<Prompt> PyramidFlowPipeline::encode_prompts(const Run& run, const Monitor& monitor) {
   monitor.report("text", 0, 1);
   const std::string prompt = run.request.prompt + prompt_suffix;
-  std::vector<Prompt> prompts = text_encoders().encode(
-      is_guided(run) ? std::vector{prompt, run.request.negative_prompt} : std::vector{prompt}, {"prompt", "negative"},
-      monitor);
+  std::vector<Prompt> prompts =
+      text_encoders().encode(is_guided(run) ? std::vector{prompt, run.request.negative_prompt} : std::vector{prompt},
+                             {"prompt", "negative"}, monitor);
   std::reverse(prompts.begin(), prompts.end());
   text_.reset();
   release_cached_memory();
@@ -435,9 +440,8 @@ void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnF
       if (at.index == 0) enter(run, at, schedule, monitor);
       if (at.index == 0 || contexts.empty()) {
         steps = schedule.steps(at.stage, stage_steps(run, at));
-        const std::vector<Tensor> history = run.state.contains("clean")
-                                                ? history_of(run.state.at("clean"), at.stage, stages)
-                                                : std::vector<Tensor>{};
+        const std::vector<Tensor> history =
+            run.state.contains("clean") ? history_of(run.state.at("clean"), at.stage, stages) : std::vector<Tensor>{};
         contexts.clear();
         for (const Prompt& prompt : prompts)
           contexts.push_back(transformer_->prepare(history, unbatched(run.latents).shape(),
@@ -509,9 +513,10 @@ void PyramidFlowPipeline::keep_frame(Run& run) {
 void PyramidFlowPipeline::require_finished(const Run& run) {
   const auto it = run.state.find("clean");
   if (it == run.state.end() || it->second.dim(1) != run.request.arguments.at("temp").get<int64_t>())
-    throw Error(ErrorKind::usage, "the run is not finished: " + std::to_string(run.step) + " of " +
-                                      std::to_string(run.steps) + " steps are done",
-                "go on with it first");
+    throw Error(
+        ErrorKind::usage,
+        "the run is not finished: " + std::to_string(run.step) + " of " + std::to_string(run.steps) + " steps are done",
+        "go on with it first");
 }
 
 void PyramidFlowPipeline::decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) {
