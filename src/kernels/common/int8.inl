@@ -119,7 +119,10 @@ QuantizedRow quantize_row(const In* x, int64_t count, Out* out) {
   float peak = 0;
   for (int i = 0; i < LANES; ++i) peak = largest[i] > peak ? largest[i] : peak;
   QuantizedRow row{peak / most, 0, sum(squares)};
-  if (!std::isfinite(row.squares)) row.scale = NAN;
+  if (!std::isfinite(row.squares)) {  // the scale makes every product of the row show it
+    std::memset(out, 0, static_cast<size_t>(count) * sizeof(Out));
+    return {NAN, 0, row.squares};
+  }
   const float inverse = peak > 0 ? most / peak : 0;
   const Floats magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   Ints sums{};
