@@ -185,7 +185,8 @@ void Linear::multiply(const Part& part, const Tensor& x, int64_t rows, int64_t s
   if (on_the_fly_ && !part.changes.empty())
     addend = part.changes.addend(x, rows, stride, wide_dtype(dtype_), projected);
   const kernels::Addend* more = addend ? &*addend : nullptr;
-  if (!part.packed.defined()) checkpoint::require_finite(part.weight, part.name);
+  if (!part.checked) checkpoint::require_finite(part.weight, part.name);
+  part.checked = true;
   if (residency_ == Residency::packed) {
     if (!part.packed.defined()) {
       part.packed = kernels::PackedMatrix::pack(part.weight, wide_dtype(dtype_));

@@ -82,6 +82,7 @@ private:
     std::string name;
     LowRank changes;
     mutable kernels::PackedMatrix packed;  //!< where parts are products of their own
+    mutable bool checked = false;          //!< for values that are not finite, likewise
   };
 
   void add_part(const checkpoint::Weights& weights, const Shape& shape);

@@ -108,7 +108,7 @@ void Tensor::let_go() const {
   if (!mapped_ || !data_) return;
   static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<uintptr_t>(data_), end = begin + bytes();
-  const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;  // whole pages of its own
+  const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;  // pages of its own
   if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
