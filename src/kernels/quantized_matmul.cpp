@@ -78,7 +78,7 @@ const void* QuantizedMatrix::panel(int64_t panel, int64_t group) const {
 }
 
 QuantizedActivation::QuantizedActivation(const void* x, DType x_dtype, int64_t m, int64_t x_stride, int64_t k)
-    : m_(m), k_(k), facts_(static_cast<size_t>(m)) {
+    : k_(k), facts_(static_cast<size_t>(m)) {
   const ByteKernel& kernel = kernels().int8;
   const auto element = static_cast<int64_t>(size_of(kernel.a_dtype));
   pitch_ = round_up(k, kernel.depth_multiple);

@@ -20,7 +20,6 @@ public:
   bool defined() const { return n_ > 0; }
   int64_t rows() const { return n_; }
   int64_t depth() const { return k_; }
-  size_t bytes() const { return data_.bytes(); }
   //! Root mean square of what rounding takes away, over that of the weights.
   double error() const { return error_; }
   const float* scales() const { return scales_.data<float>(); }
@@ -38,7 +37,6 @@ public:
   //! From x [m, k], f32 or bf16, x_stride elements from row to row.
   QuantizedActivation(const void* x, DType x_dtype, int64_t m, int64_t x_stride, int64_t k);
 
-  int64_t rows() const { return m_; }
   int64_t depth() const { return k_; }
   //! As for weights, of one row: it tells whether a few large values leave nothing of the others.
   double error(int64_t row) const;
@@ -47,7 +45,7 @@ public:
   const QuantizedRow* facts() const { return facts_.data(); }
 
 private:
-  int64_t m_, k_, pitch_;
+  int64_t k_, pitch_;
   Tensor data_;
   std::vector<QuantizedRow> facts_;
 };
