@@ -5,14 +5,19 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/kernels.h"
 #include "tensor/memory.h"
 #include "tensor/parallel.h"
+#include "tensor/tensor.h"
 
 //! How the drivers of matrix products cut C [m, n] into pieces of work. For the .cpp files of this room.
 namespace prax::kernels {
 
 inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 inline int64_t blocks_of(int64_t value, int64_t block) { return (value + block - 1) / block; }
+
+//! Weights of a dtype that is packed directly; other floating dtypes become f32 first.
+inline Tensor packable(const Tensor& w) { return w.dtype() == DType::bf16 ? w : w.to(DType::f32); }
 
 //! Rows of C are one cache line longer than a power of two, so that they fall into different sets.
 constexpr int64_t line_floats = 16;
@@ -58,6 +63,15 @@ void for_blocks(int64_t m, int64_t n, int64_t tile_rows, int64_t tile_columns, F
       fn(Block{row, std::min(rows, m - row), column, std::min(columns, n - column)});
     }
   });
+}
+
+//! The epilogue of one tile, while it is still in L1.
+inline void finish_tile(const float* c, int64_t c_stride, int64_t row, int64_t column, const Block& block,
+                        const MatmulKernel& kernel, const Epilogue& e) {
+  if (row >= block.rows) return;
+  kernels().epilogue(c + row * c_stride + column, c_stride, std::min<int64_t>(kernel.rows, block.rows - row),
+                     std::min<int64_t>(kernel.columns, block.columns - column),
+                     e.at(block.row + row, block.column + column));
 }
 
 //! Asks for the share of the next panel that this tile's time can hide.

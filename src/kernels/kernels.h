@@ -94,6 +94,16 @@ struct KernelTable {
   //! C of int32 becomes f32 in place: (c - b_offset sum) scale column_scale, by the rows of A.
   void (*dequantize)(int32_t* c, int64_t c_stride, int64_t rows, int64_t columns, const QuantizedRow* a, int b_offset,
                      const float* column_scale);
+  //! B^T d B of Winograd's F(2x2, 3x3) for a run of 4x4 patches d, each two pixels to the right of the one before:
+  //! value `tap` (0 ... 15) of patch p goes to out + tap * tap_stride + p * patch_stride, zeros from `channels` to
+  //! `depth`. All of one dtype, strides in elements.
+  void (*winograd_in)(const void* pixels, DType dtype, int64_t pixel_stride, int64_t row_stride, int64_t patches,
+                      int64_t channels, int64_t depth, void* out, int64_t patch_stride, int64_t tap_stride);
+  //! A^T m A of one patch's 16 rows of products: the 2x2 pixels of the output, of which `height` x `width` exist. Bias
+  //! [columns] and residual may be null.
+  void (*winograd_out)(const float* products, int64_t tap_stride, int64_t columns, const float* bias,
+                       const float* residual, int64_t residual_pixel, int64_t residual_row, int64_t height,
+                       int64_t width, float* out, int64_t out_pixel, int64_t out_row);
 };
 
 //! The table of isa().

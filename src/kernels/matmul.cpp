@@ -35,15 +35,6 @@ void copy_rows(const void* a, DType a_dtype, int64_t a_stride, int64_t rows, int
 //! A panel of W for (panel, group): packed before, or packed now.
 using PanelAt = std::function<const void*(int64_t panel, int64_t group)>;
 
-//! The epilogue of one tile, while it is still in L1.
-void finish_tile(const float* c, int64_t c_stride, int64_t row, int64_t column, const Block& block,
-                 const MatmulKernel& kernel, const Epilogue& e) {
-  if (row >= block.rows) return;
-  kernels().epilogue(c + row * c_stride + column, c_stride, std::min<int64_t>(kernel.rows, block.rows - row),
-                     std::min<int64_t>(kernel.columns, block.columns - column),
-                     e.at(block.row + row, block.column + column));
-}
-
 //! One product of the sum A W^T + ...
 struct Operand {
   const void* a;
@@ -120,9 +111,6 @@ void matmul_blocks(const Operand& product, const Addend* addend, int64_t m, int6
   });
 }
 
-//! What pack() reads directly; other floating dtypes become f32 first.
-Tensor packable(const Tensor& w) { return w.dtype() == DType::bf16 ? w : w.to(DType::f32); }
-
 }  // namespace
 
 int64_t PackedMatrix::group_depth(int64_t group) const {
@@ -167,30 +155,33 @@ PackedMatrix PackedMatrix::pack(const Tensor& w, DType dtype) {
   return p;
 }
 
-PackedMatrix PackedMatrix::pack_taps(const Tensor& w, DType dtype, int64_t groups, int64_t segments, int64_t depth) {
+PackedMatrix PackedMatrix::pack_groups(int64_t n, DType dtype, int64_t groups, int64_t segments, int64_t depth,
+                                       const FillGroup& fill) {
   PackedMatrix p;
   p.dtype_ = dtype;
-  p.n_ = w.dim(0);
-  p.k_ = w.dim(1);
+  p.n_ = n;
+  p.k_ = groups * segments * depth;
   p.groups_ = groups;
   p.segments_ = segments;
   p.depth_ = depth;
-  if (p.k_ != groups * segments * depth) throw Error(ErrorKind::internal, "convolution taps do not fit the weights");
   const MatmulKernel& kernel = p.kernel();
-  const int64_t padded = round_up(depth, kernel.depth_multiple), panels = blocks_of(p.n_, kernel.columns);
-  const int64_t segment_bytes = padded * kernel.columns * static_cast<int64_t>(size_of(dtype));
+  const int64_t padded = round_up(depth, kernel.depth_multiple), panels = blocks_of(n, kernel.columns);
+  const size_t element = size_of(dtype), row_bytes = static_cast<size_t>(segments * depth) * element;
+  const int64_t segment_bytes = padded * kernel.columns * static_cast<int64_t>(element);
   p.panel_bytes_ = groups * segments * segment_bytes;
   p.data_ = Tensor::empty({panels, groups * segments * padded, kernel.columns}, dtype);
-  const Tensor source = packable(w);
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j)
-      for (int64_t i = 0; i < groups * segments; ++i) {
-        const int64_t row = j * kernel.columns;
-        kernel.pack(static_cast<const char*>(source.raw()) +
-                        static_cast<size_t>(row * p.k_ + i * depth) * size_of(source.dtype()),
-                    source.dtype(), p.k_, std::min<int64_t>(kernel.columns, p.n_ - row), depth, padded,
-                    static_cast<char*>(p.data_.raw()) + j * p.panel_bytes_ + i * segment_bytes);
+    char* rows = static_cast<char*>(a_scratch.get(static_cast<size_t>(kernel.columns) * row_bytes));
+    for (int64_t j = begin; j < end; ++j) {
+      const int64_t first = j * kernel.columns, count = std::min<int64_t>(kernel.columns, n - first);
+      for (int64_t g = 0; g < groups; ++g) {
+        for (int64_t r = 0; r < count; ++r) fill(first + r, g, rows + static_cast<size_t>(r) * row_bytes);
+        char* to = static_cast<char*>(p.data_.raw()) + j * p.panel_bytes_ + g * segments * segment_bytes;
+        for (int64_t s = 0; s < segments; ++s)
+          kernel.pack(rows + static_cast<size_t>(s * depth) * element, dtype, segments * depth, count, depth, padded,
+                      to + s * segment_bytes);
       }
+    }
   });
   return p;
 }
@@ -217,29 +208,6 @@ void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, 
     return packed;
   };
   matmul_blocks({a, a_dtype, a_stride, k, pack_panel, false}, addend, m, n, kernel, e);
-}
-
-void matmul_taps(std::span<const void* const> group_base, const int64_t* segment_offset, int64_t m, int64_t a_stride,
-                 const PackedMatrix& w, const Epilogue& e) {
-  const MatmulKernel& kernel = w.kernel();
-  const int64_t depth = w.padded_depth(0);
-  const size_t a_size = size_of(kernel.a_dtype);
-  for_blocks(m, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
-    const int64_t padded_rows = round_up(block.rows, kernel.rows);
-    const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
-    auto* c = static_cast<float*>(c_scratch.get(static_cast<size_t>(padded_rows * c_stride) * 4));
-    for (int64_t g = 0; g < w.groups(); ++g) {
-      const char* base = static_cast<const char*>(group_base[static_cast<size_t>(g)]);
-      for (int64_t column = 0; column < block.columns; column += kernel.columns) {
-        const void* panel = w.panel((block.column + column) / kernel.columns, g);
-        for (int64_t row = 0; row < padded_rows; row += kernel.rows) {
-          kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset,
-                      static_cast<int>(w.segments()), depth, panel, c + row * c_stride + column, c_stride, g > 0);
-          if (g + 1 == w.groups()) finish_tile(c, c_stride, row, column, block, kernel, e);
-        }
-      }
-    }
-  });
 }
 
 }  // namespace prax::kernels

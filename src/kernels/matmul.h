@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <functional>
 
 #include "kernels/kernels.h"
 #include "tensor/tensor.h"
@@ -15,8 +15,11 @@ public:
   PackedMatrix() = default;
   //! From W [n, k], f32 or bf16 (other floating dtypes are converted), to `dtype` (f32 or bf16).
   static PackedMatrix pack(const Tensor& w, DType dtype);
-  //! From W [n, groups * segments * depth], for matmul_taps: each group is a run of segments, each `depth` deep.
-  static PackedMatrix pack_taps(const Tensor& w, DType dtype, int64_t groups, int64_t segments, int64_t depth);
+  //! A matrix [n, groups * segments * depth] whose columns are made when they are packed: `fill` writes one row's
+  //! group, [segments][depth] of `dtype`, for convolutions. It is called by several threads.
+  using FillGroup = std::function<void(int64_t row, int64_t group, void* out)>;
+  static PackedMatrix pack_groups(int64_t n, DType dtype, int64_t groups, int64_t segments, int64_t depth,
+                                  const FillGroup& fill);
 
   bool defined() const { return n_ > 0; }
   int64_t rows() const { return n_; }
@@ -54,11 +57,5 @@ void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Pac
 //! once (text encoders), or that do not fit in memory packed.
 void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
                      const Epilogue& e, const Addend* addend = nullptr);
-
-//! Convolution as products with shifted rows: row i of A in group g, segment s begins at
-//! group_base[g] + i * a_stride + segment_offset[s] (elements of the kernel's a_dtype) and is `depth` long. Nothing
-//! is copied, so up to kernel().rows - 1 rows past m must be readable.
-void matmul_taps(std::span<const void* const> group_base, const int64_t* segment_offset, int64_t m, int64_t a_stride,
-                 const PackedMatrix& w, const Epilogue& e);
 
 }  // namespace prax::kernels

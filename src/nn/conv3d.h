@@ -5,8 +5,7 @@
 #include <vector>
 
 #include "checkpoint/weights.h"
-#include "kernels/matmul.h"
-#include "nn/frame.h"
+#include "nn/plane_conv.h"
 
 namespace prax::nn {
 
@@ -23,8 +22,8 @@ public:
   //! Reads "weight" [out, in, 3, 3, 3] and "bias" [out].
   Conv3d(const checkpoint::Weights& weights, int64_t in, int64_t out, bool causal, DType dtype, int64_t stride = 1);
 
-  int64_t in() const { return in_; }
-  int64_t out() const { return out_; }
+  int64_t in() const { return conv_.in(); }
+  int64_t out() const { return conv_.out(); }
 
   //! Forgets the frames of the clip before.
   void begin();
@@ -35,19 +34,14 @@ public:
   void finish(const Emit& emit, std::deque<Frame>* residuals = nullptr);
 
 private:
-  void pack();
   Frame convolve(const Plane& before, const Plane& now, const Plane& after, std::deque<Frame>* residuals);
   Plane& next_plane(const Frame& frame);
   //! The plane of one of the last three frames; the first stands in for those before it.
   const Plane& input(int64_t frame) const;
 
-  int64_t in_, out_, stride_;
+  PlaneConv conv_;
+  int64_t stride_;
   bool causal_;
-  DType dtype_;
-  Tensor weight_, bias_;
-  std::string name_;
-  kernels::PackedMatrix packed_;
-  int64_t chunks_ = 1, chunk_ = 0, pitch_ = 0;
 
   std::vector<Plane> ring_;  //!< the last three inputs
   int64_t pushed_ = 0;

@@ -20,7 +20,7 @@ Frame Frame::empty(int64_t height, int64_t width, int64_t channels) {
 }
 
 Plane Plane::zeros(int64_t height, int64_t width, int64_t pitch, DType dtype) {
-  return {height, width, pitch, Tensor::zeros({(height + 2) * (width + 2) + Plane::slack, pitch}, dtype)};
+  return {height, width, pitch, Tensor::zeros({(height + 2) * (width + 2) + Plane::slack(width + 2), pitch}, dtype)};
 }
 
 void fill_plane(const Frame& frame, const Norm* norm, Plane& plane) {

@@ -25,11 +25,12 @@ struct Frame {
 //! One frame made ready as a convolution's input: a border of one zero pixel, in the kernel's dtype, channels padded
 //! to `pitch`, and readable slack behind the end.
 struct Plane {
-  //! Pixels readable behind the end: the kernels look at whole tiles of rows.
-  static constexpr int64_t slack = 64;
+  //! Pixels readable behind the end of a plane with rows of so many: the kernels look at whole tiles of pixels, and a
+  //! row too far.
+  static constexpr int64_t slack(int64_t row_pixels) { return 64 + row_pixels; }
 
   int64_t height = 0, width = 0, pitch = 0;
-  Tensor data;  //!< [(height + 2) * (width + 2) + slack, pitch]
+  Tensor data;  //!< [(height + 2) * (width + 2) + slack(width + 2), pitch]
 
   static Plane zeros(int64_t height, int64_t width, int64_t pitch, DType dtype);
   int64_t row_pixels() const { return width + 2; }

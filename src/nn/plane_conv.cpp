@@ -17,10 +17,10 @@ constexpr int64_t taps = 3;
 constexpr int64_t most_channels = 192;
 //! Pixels this many bytes apart fall into few sets of the L1 cache.
 constexpr int64_t aliasing_bytes = 1024;
-//! Pixels readable behind a plane: the kernels look at whole tiles of rows.
-constexpr int64_t slack_pixels = 64;
 
 int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+size_t element_bytes(const Plane& plane) { return size_of(plane.data.dtype()); }
 
 }  // namespace
 
@@ -34,48 +34,63 @@ PlaneConv::PlaneConv(const checkpoint::Weights& weights, int64_t in, int64_t out
   bias_ = load_f32(weights, "bias", {out});
 }
 
-void PlaneConv::pack() const {
+const kernels::MatmulKernel& PlaneConv::kernel() const {
+  return dtype_ == DType::f32 ? kernels::kernels().f32 : kernels::kernels().bf16;
+}
+
+int64_t PlaneConv::chunks() const { return (in_ + most_channels - 1) / most_channels; }
+int64_t PlaneConv::chunk() const { return round_up((in_ + chunks() - 1) / chunks(), kernel().depth_multiple); }
+
+int64_t PlaneConv::pitch() const {
+  const int64_t channels = chunks() * chunk();
+  return channels * static_cast<int64_t>(size_of(plane_dtype())) % aliasing_bytes == 0 ? channels + 32 : channels;
+}
+
+void PlaneConv::release() {
+  taps_ = {};
+  winograd_ = {};
+}
+
+bool PlaneConv::by_winograd(int64_t height, int64_t width, int64_t stride) const {
+  constexpr int64_t fewest_channels = 32;  // below, transforms cost more than the products that they save
+  if (dtype_ == DType::f32 || stride != 1 || std::min(in_, out_) < fewest_channels) return false;
+  const int64_t rows = kernel().rows, patches = (height + 1) / 2 * ((width + 1) / 2);
+  return 16 * round_up(patches, rows) * 5 < 9 * round_up(height * (width + 2), rows) * 4;
+}
+
+void PlaneConv::pack_taps() const {
   checkpoint::require_finite(weight_, name_);
-  const auto& kernel = dtype_ == DType::f32 ? kernels::kernels().f32 : kernels::kernels().bf16;
-  chunks_ = (in_ + most_channels - 1) / most_channels;
-  chunk_ = round_up((in_ + chunks_ - 1) / chunks_, kernel.depth_multiple);
-  pitch_ = chunks_ * chunk_;
-  if (pitch_ * static_cast<int64_t>(size_of(kernel.a_dtype)) % aliasing_bytes == 0) pitch_ += 32;
   // [out][picture][dy][chunk][dx][channel]: a group is three neighbouring pixels of one row and one chunk.
-  const int64_t rows = pictures_ * taps;
-  Tensor ordered = Tensor::zeros({out_, rows * chunks_ * taps * chunk_}, dtype_);
+  const int64_t rows = pictures_ * taps, parts = chunks(), part = chunk();
   const Tensor stored = weight_.dtype() == dtype_ ? weight_ : weight_.to(dtype_);
-  const auto reorder = [&]<typename T>(const T* from, T* to) {
-    parallel_for(out_, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o)
-        for (int64_t r = 0; r < rows; ++r)
-          for (int64_t dx = 0; dx < taps; ++dx)
-            for (int64_t c = 0; c < in_; ++c)
-              to[o * ordered.dim(1) + ((r * chunks_ + c / chunk_) * taps + dx) * chunk_ + c % chunk_] =
-                  from[((o * in_ + c) * rows + r) * taps + dx];
-    });
+  const auto fill = [&]<typename T>(const T* weights, int64_t o, int64_t group, T* to) {
+    const int64_t row = group / parts, begin = group % parts * part;
+    for (int64_t dx = 0; dx < taps; ++dx)
+      for (int64_t c = 0; c < part; ++c)
+        to[dx * part + c] = begin + c < in_ ? weights[((o * in_ + begin + c) * rows + row) * taps + dx] : T{};
   };
-  if (dtype_ == DType::f32) {
-    reorder(stored.data<float>(), ordered.data<float>());
-  } else {
-    reorder(stored.data<bfloat16>(), ordered.data<bfloat16>());
-  }
-  packed_ = kernels::PackedMatrix::pack_taps(ordered, dtype_, rows * chunks_, taps, chunk_);
+  taps_ = kernels::PackedMatrix::pack_groups(out_, dtype_, rows * parts, taps, part,
+                                             [&](int64_t o, int64_t group, void* to) {
+                                               if (dtype_ == DType::f32)
+                                                 return fill(stored.data<float>(), o, group, static_cast<float*>(to));
+                                               fill(stored.data<bfloat16>(), o, group, static_cast<bfloat16*>(to));
+                                             });
   weight_.let_go();
 }
 
 Plane PlaneConv::plane(int64_t height, int64_t width) const {
-  if (!packed_.defined()) pack();
-  const DType dtype = packed_.kernel().a_dtype;
-  Plane plane{height, width, pitch_, Tensor::empty({(height + 2) * (width + 2) + slack_pixels, pitch_}, dtype)};
+  const DType dtype = plane_dtype();
+  const int64_t step = pitch();
+  const int64_t pixels = (height + 2) * (width + 2) + Plane::slack(width + 2);
+  Plane plane{height, width, step, Tensor::empty({pixels, step}, dtype)};
   const size_t size = size_of(dtype);
   char* data = static_cast<char*>(plane.data.raw());
   const auto clear = [&](int64_t begin, int64_t end) {
     std::memset(data + static_cast<size_t>(begin) * size, 0, static_cast<size_t>(end - begin) * size);
   };
-  parallel_for(height, std::max<int64_t>(1, 65536 / (width * pitch_)), [&](int64_t begin, int64_t end) {
+  parallel_for(height, std::max<int64_t>(1, 65536 / (width * step)), [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
-      if (pitch_ > in_) {
+      if (step > in_) {
         clear(plane.offset(y + 1, 0), plane.offset(y + 2, 0));
       } else {
         clear(plane.offset(y + 1, 0), plane.offset(y + 1, 1));
@@ -90,13 +105,34 @@ Plane PlaneConv::plane(int64_t height, int64_t width) const {
 
 void PlaneConv::operator()(std::span<const Plane* const> planes, Frame& out, const Frame* residual, int64_t stride,
                            int64_t first) const {
-  if (static_cast<int64_t>(planes.size()) != pictures_ || out.channels != out_ || planes[0]->pitch != pitch_ ||
+  if (static_cast<int64_t>(planes.size()) != pictures_ || out.channels != out_ || planes[0]->pitch != pitch() ||
       (out.height - 1) * stride + first + taps > planes[0]->height + 2 ||
       (out.width - 1) * stride + first + taps > planes[0]->width + 2)
     throw Error(ErrorKind::internal, "pictures do not fit a convolution of " + std::to_string(in_) + " to " +
                                          std::to_string(out_) + " channels");
-  const size_t size = size_of(packed_.kernel().a_dtype);
-  const int64_t offsets[taps] = {0, pitch_, 2 * pitch_};
+  if (by_winograd(out.height, out.width, stride)) {
+    if (!winograd_.defined()) {
+      checkpoint::require_finite(weight_, name_);
+      winograd_ = kernels::WinogradWeights::pack(weight_, dtype_);
+      weight_.let_go();
+    }
+    std::vector<const void*> pictures;
+    for (const Plane* plane : planes)
+      pictures.push_back(static_cast<const char*>(plane->data.raw()) +
+                         static_cast<size_t>(plane->offset(first, first)) * element_bytes(*plane));
+    const int64_t row = out.row_pixels() * out_;
+    kernels::convolve_winograd(
+        {pictures, pitch(), planes[0]->row_pixels() * pitch()}, winograd_,
+        {out.height, out.width, out.pixel(0, 0), row, bias_.data<float>(), residual ? residual->pixel(0, 0) : nullptr});
+    return;
+  }
+  tap_by_tap(planes, out, residual, stride, first);
+}
+
+void PlaneConv::tap_by_tap(std::span<const Plane* const> planes, Frame& out, const Frame* residual, int64_t stride,
+                           int64_t first) const {
+  if (!taps_.defined()) pack_taps();
+  const int64_t parts = chunks(), step = pitch(), offsets[taps] = {0, step, 2 * step};
   kernels::Epilogue e;
   e.bias = bias_.data<float>();
   e.out_stride = out_;
@@ -104,17 +140,18 @@ void PlaneConv::operator()(std::span<const Plane* const> planes, Frame& out, con
   // One product for the whole picture, or (stride 2) one a row of it.
   const int64_t runs = stride == 1 ? 1 : out.height;
   const int64_t pixels = stride == 1 ? out.height * out.row_pixels() : out.width;
-  std::vector<const void*> groups(static_cast<size_t>(pictures_ * taps * chunks_));
+  std::vector<const void*> groups(static_cast<size_t>(pictures_ * taps * parts));
   for (int64_t run = 0; run < runs; ++run) {
     for (size_t g = 0; g < groups.size(); ++g) {
-      const int64_t row = static_cast<int64_t>(g) / chunks_, channel = static_cast<int64_t>(g) % chunks_ * chunk_;
+      const int64_t row = static_cast<int64_t>(g) / parts, channel = static_cast<int64_t>(g) % parts * chunk();
       const Plane& plane = *planes[static_cast<size_t>(row / taps)];
-      groups[g] = static_cast<const char*>(plane.data.raw()) +
-                  static_cast<size_t>(plane.offset(run * stride + first + row % taps, first) + channel) * size;
+      groups[g] =
+          static_cast<const char*>(plane.data.raw()) +
+          static_cast<size_t>(plane.offset(run * stride + first + row % taps, first) + channel) * element_bytes(plane);
     }
     e.out = out.pixel(run, 0);
     if (residual) e.residual = residual->pixel(run, 0);
-    kernels::matmul_taps(groups, offsets, pixels, pitch_ * stride, packed_, e);
+    kernels::matmul_taps(groups, offsets, pixels, step * stride, taps_, e);
   }
 }
 

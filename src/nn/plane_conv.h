@@ -4,14 +4,15 @@
 #include <string>
 
 #include "checkpoint/weights.h"
-#include "kernels/matmul.h"
+#include "kernels/convolution.h"
 #include "nn/frame.h"
 
 namespace prax::nn {
 
 //! A convolution with a 3x3 kernel over one picture, or 3x3x3 over three pictures in a row. Its inputs are planes, so
 //! that nothing is copied for it; the weights are packed at first use. What comes before the first picture and behind
-//! the last is the caller's choice.
+//! the last is the caller's choice. f32 products are taken tap by tap; others by Winograd's minimal filtering where
+//! that is fewer.
 class PlaneConv {
 public:
   PlaneConv() = default;
@@ -21,6 +22,9 @@ public:
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
 
+  DType plane_dtype() const { return kernel().a_dtype; }
+  //! Elements from pixel to pixel of a plane.
+  int64_t pitch() const;
   //! An input of that size. Only what lies between the pixels' channels and around the picture is zero.
   Plane plane(int64_t height, int64_t width) const;
 
@@ -30,15 +34,24 @@ public:
   void operator()(std::span<const Plane* const> planes, Frame& out, const Frame* residual = nullptr, int64_t stride = 1,
                   int64_t first = 0) const;
 
+  //! Drops the packed copies; the next use packs again.
+  void release();
+
 private:
-  void pack() const;
+  const kernels::MatmulKernel& kernel() const;
+  int64_t chunks() const;
+  int64_t chunk() const;
+  bool by_winograd(int64_t height, int64_t width, int64_t stride) const;
+  void pack_taps() const;
+  void tap_by_tap(std::span<const Plane* const> planes, Frame& out, const Frame* residual, int64_t stride,
+                  int64_t first) const;
 
   int64_t in_ = 0, out_ = 0, pictures_ = 1;
   DType dtype_ = DType::f32;
   Tensor weight_, bias_;
   std::string name_;
-  mutable kernels::PackedMatrix packed_;
-  mutable int64_t chunks_ = 1, chunk_ = 0, pitch_ = 0;
+  mutable kernels::PackedMatrix taps_;
+  mutable kernels::WinogradWeights winograd_;
 };
 
 }  // namespace prax::nn

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "support/products.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
@@ -15,40 +16,7 @@ struct Case {
   int64_t m, k, n;
 };
 
-//! Runs a body for each ISA and weight dtype.
-template <typename Body>
-void everywhere(Body&& body) {
-  const Isa before = isa();
-  for (Isa i : available_isas())
-    for (DType dtype : {DType::f32, DType::bf16}) {
-      SCOPED_TRACE(std::string(name_of(i)) + " " + std::string(name_of(dtype)));
-      set_isa(i);
-      body(dtype);
-    }
-  set_isa(before);
-}
-
-//! A W^T in double, with the operands rounded as the kernel will round them.
-std::vector<double> product(const Tensor& a, const Tensor& w, DType dtype) {
-  const Tensor ra = a.to(activation_dtype(dtype)).to(DType::f32), rw = w.to(dtype).to(DType::f32);
-  const int64_t m = a.dim(0), k = a.dim(1), n = w.dim(0);
-  std::vector<double> out(static_cast<size_t>(m * n));
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) {
-      double sum = 0;
-      for (int64_t d = 0; d < k; ++d)
-        sum += static_cast<double>(ra.data<float>()[i * k + d]) * static_cast<double>(rw.data<float>()[j * k + d]);
-      out[static_cast<size_t>(i * n + j)] = sum;
-    }
-  return out;
-}
-
 double gelu_tanh(double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
-
-void expect_near(const Tensor& got, const std::vector<double>& want, double tolerance) {
-  for (size_t i = 0; i < want.size(); ++i)
-    ASSERT_NEAR(got.data<float>()[i], want[i], tolerance * (1 + std::abs(want[i]))) << "at " << i;
-}
 
 class Matmul : public testing::TestWithParam<Case> {};
 
@@ -166,31 +134,6 @@ TEST(Matmul, IgnoresWhatLiesBetweenRows) {
     e.out_stride = n;
     matmul(wide.raw(), DType::f32, m, stride, PackedMatrix::pack(w, dtype), e);
     expect_near(out, want, 1e-4);
-  });
-}
-
-TEST(MatmulTaps, AddsShiftedRows) {
-  // y[i] = W0 x[i] + W1 x[i+1] over two groups of one row each: a convolution of width 2 and height 2.
-  const int64_t depth = 64, rows = 50, n = 40, groups = 2, segments = 2;
-  Generator g(9);
-  const Tensor x = g.randn({rows + 80, depth}), w = g.randn({n, groups * segments * depth});
-  everywhere([&](DType dtype) {
-    const PackedMatrix packed = PackedMatrix::pack_taps(w, dtype, groups, segments, depth);
-    const Tensor a = x.to(packed.kernel().a_dtype);
-    const size_t size = size_of(a.dtype());
-    const void* base[groups] = {a.raw(), static_cast<const char*>(a.raw()) + 10 * depth * static_cast<int64_t>(size)};
-    const int64_t offsets[segments] = {0, depth};
-    Tensor out = Tensor::empty({rows, n});
-    Epilogue e;
-    e.out = out.raw();
-    e.out_stride = n;
-    matmul_taps(base, offsets, rows, depth, packed, e);
-    Tensor unrolled = Tensor::empty({rows, groups * segments * depth});
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t t = 0; t < groups * segments; ++t)
-        std::copy_n(x.data<float>() + (i + t / 2 * 10 + t % 2) * depth, depth,
-                    unrolled.data<float>() + (i * groups * segments + t) * depth);
-    expect_near(out, product(unrolled, w, dtype), 1e-4);
   });
 }
 

@@ -112,7 +112,8 @@ TEST(Conv3d, RefusesNonFiniteWeights) {
   source->weight = Tensor::full({2, 2, 3, 3, 3}, NAN);
   source->bias = Tensor::zeros({2});
   Conv3d conv(checkpoint::Weights(source), 2, 2, true, DType::bf16);
-  EXPECT_THROW(conv.begin(), Error);
+  conv.begin();
+  EXPECT_THROW(conv.push(Frame::empty(2, 2, 2), nullptr, [](Frame) {}), Error);
 }
 
 }  // namespace

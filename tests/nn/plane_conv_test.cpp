@@ -99,6 +99,34 @@ INSTANTIATE_TEST_SUITE_P(Sizes, PlaneConvolution,
                                          Case{1, 6, 9, 256, 4, 1, 0}, Case{1, 6, 8, 7, 5, 2, 1},
                                          Case{1, 5, 9, 16, 33, 2, 1}, Case{1, 2, 2, 4, 4, 2, 1}));
 
+//! Large enough for fewer products than taps have; the reference is the f32 convolution.
+TEST(PlaneConv, TakesFewerProductsInBf16) {
+  auto given = std::make_shared<Given>();
+  const int64_t in = 64, out = 40, height = 13, width = 16;
+  given->weight = Generator(1).randn({out, in, 3, 3, 3});
+  given->bias = Generator(2).randn({out});
+  const Tensor pixels = Generator(3).randn({height, width, in}), added = Generator(4).randn({height, width, out});
+  const auto run = [&](DType dtype) {
+    const PlaneConv conv(checkpoint::Weights(given), in, out, 3, dtype);
+    Plane plane = conv.plane(height, width);
+    fill_plane(frame_from(pixels.data<float>(), height, width, in), nullptr, plane);
+    const Plane* const three[] = {&plane, &plane, &plane};
+    Frame sum = frame_from(added.data<float>(), height, width, out);
+    conv(three, sum, &sum);
+    return sum;
+  };
+  const auto before = kernels::isa();
+  for (kernels::Isa isa : kernels::available_isas()) {
+    SCOPED_TRACE(std::string(kernels::name_of(isa)));
+    kernels::set_isa(isa);
+    const Frame exact = run(DType::f32), rounded = run(DType::bf16);
+    for (int64_t y = 0; y < height; ++y)
+      for (int64_t x = 0; x < width; ++x)
+        for (int64_t o = 0; o < out; ++o) ASSERT_NEAR(exact.pixel(y, x)[o], rounded.pixel(y, x)[o], 1.5) << y << x << o;
+  }
+  kernels::set_isa(before);
+}
+
 TEST(PlaneConv, RefusesPicturesThatDoNotFit) {
   auto given = std::make_shared<Given>();
   given->weight = Tensor::zeros({4, 3, 3, 3});
@@ -120,7 +148,10 @@ TEST(PlaneConv, RefusesWeightsThatAreNoNumbers) {
   given->weight = Tensor::full({4, 3, 3, 3}, NAN);
   given->bias = Tensor::zeros({4});
   const PlaneConv conv(checkpoint::Weights(given), 3, 4, 1, DType::f32);
-  EXPECT_THROW(conv.plane(4, 4), Error);
+  const Plane plane = conv.plane(4, 4);
+  const Plane* const one[] = {&plane};
+  Frame out = Frame::empty(4, 4, 4);
+  EXPECT_THROW(conv(one, out), Error);
 }
 
 }  // namespace

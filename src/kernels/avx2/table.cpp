@@ -1,6 +1,7 @@
 #include "kernels/common/int8.inl"
 #include "kernels/common/matmul.inl"
 #include "kernels/common/rowwise.inl"
+#include "kernels/common/winograd.inl"
 
 namespace prax::kernels::avx2 {
 
@@ -20,7 +21,9 @@ const KernelTable kernel_table{
     convert,
     add,
     quantize,
-    dequantize};
+    dequantize,
+    winograd_in,
+    winograd_out};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include "kernels/common/int8.inl"
 #include "kernels/common/matmul.inl"
 #include "kernels/common/rowwise.inl"
+#include "kernels/common/winograd.inl"
 
 namespace prax::kernels::avx512_bf16 {
 
@@ -81,7 +82,9 @@ const KernelTable kernel_table{
     convert,
     add,
     quantize,
-    dequantize};
+    dequantize,
+    winograd_in,
+    winograd_out};
 
 }  // namespace
 

@@ -26,7 +26,8 @@ int64_t rows_grain(int64_t width, int64_t channels) { return std::max<int64_t>(1
 //! silu(norm(frame)) as a convolution's input with the outermost pixels repeated around it.
 nn::Plane plane_of(const nn::Frame& frame, const nn::ChannelAffine& norm, int64_t pitch, DType dtype) {
   nn::Plane plane{frame.height, frame.width, pitch, {}};
-  plane.data = Tensor::empty({(frame.height + 2) * plane.row_pixels() + nn::Plane::slack, pitch}, dtype);
+  const int64_t pixels = (frame.height + 2) * plane.row_pixels() + nn::Plane::slack(plane.row_pixels());
+  plane.data = Tensor::empty({pixels, pitch}, dtype);
   const auto& k = kernels::kernels();
   const size_t size = size_of(dtype), pixel = static_cast<size_t>(pitch) * size;
   const size_t used = static_cast<size_t>(frame.channels) * size;
@@ -57,9 +58,9 @@ nn::Plane plane_of(const nn::Frame& frame, const nn::ChannelAffine& norm, int64_
 //! What a convolution of the rows [first, first + rows) reads, with its elements as another type.
 nn::Plane rows_of(const nn::Plane& plane, int64_t first, int64_t rows, DType dtype) {
   const int64_t begin = first * plane.row_pixels();
-  const int64_t end = (first + rows + 2) * plane.row_pixels();
-  const Tensor read = plane.data.slice(begin, std::min(end + nn::Plane::slack, plane.data.dim(0)));
-  nn::Plane part{rows, plane.width, plane.pitch, Tensor::empty({end - begin + nn::Plane::slack, plane.pitch}, dtype)};
+  const int64_t end = (first + rows + 2) * plane.row_pixels(), slack = nn::Plane::slack(plane.row_pixels());
+  const Tensor read = plane.data.slice(begin, std::min(end + slack, plane.data.dim(0)));
+  nn::Plane part{rows, plane.width, plane.pitch, Tensor::empty({end - begin + slack, plane.pitch}, dtype)};
   parallel_for(read.dim(0), 256, [&](int64_t from, int64_t to) {
     const auto at = [&](const Tensor& t) {
       return static_cast<const char*>(t.raw()) + static_cast<size_t>(from * plane.pitch) * size_of(t.dtype());
@@ -100,7 +101,7 @@ CausalConv::CausalConv(const checkpoint::Weights& weights, int64_t in, int64_t o
 
 nn::Frame CausalConv::operator()(nn::Frame frame, const nn::ChannelAffine& norm, nn::Frame sum) {
   nn::Frame out = sum.defined() ? sum : nn::Frame::empty(frame.height, frame.width, conv_.out());
-  const int64_t pitch = conv_.plane(1, 1).pitch;
+  const int64_t pitch = conv_.pitch();
   const nn::Plane now = plane_of(frame, norm, pitch, dtype_);
   frame = {};
   const nn::Plane& last = history_.empty() ? now : history_.back();
