@@ -12,7 +12,7 @@ namespace prax::nn {
 
 namespace {
 
-constexpr size_t depth = 3;  // pictures that make one
+constexpr int64_t depth = 3;  // pictures that make one
 
 }  // namespace
 
@@ -20,51 +20,42 @@ Conv3d::Conv3d(const checkpoint::Weights& weights, int64_t in, int64_t out, bool
     : conv_(weights, in, out, depth, dtype), stride_(stride), causal_(causal) {}
 
 void Conv3d::begin() {
-  ring_.clear();
+  ring_ = {};
   pushed_ = 0;
 }
 
-Plane& Conv3d::next_plane(const Frame& frame) {
-  const size_t place = static_cast<size_t>(pushed_) % depth;
-  if (ring_.size() < depth) return ring_.emplace_back(conv_.plane(frame.height, frame.width));
-  Plane& plane = ring_[place];
-  if (plane.height != frame.height || plane.width != frame.width) plane = conv_.plane(frame.height, frame.width);
-  return plane;
-}
-
-const Plane& Conv3d::input(int64_t frame) const {
-  return ring_[static_cast<size_t>(std::max<int64_t>(frame, 0)) % depth];
-}
-
-void Conv3d::push(const Frame& frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals) {
+void Conv3d::push(Frame frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals) {
   if (frame.channels != in())
     throw Error(ErrorKind::internal,
                 "a convolution of " + std::to_string(in()) + " channels was given " + std::to_string(frame.channels));
-  fill_plane(frame, norm, next_plane(frame));
   const int64_t t = pushed_++;
-  if (causal_) {
-    if (t % stride_ == 0) emit(convolve(input(t - 2), input(t - 1), input(t), residuals));
-  } else if (t > 0 && (t - 1) % stride_ == 0) {
-    emit(convolve(input(t - 2), input(t - 1), input(t), residuals));
+  place_of(t) = conv_.plane(frame.height, frame.width);
+  fill_plane(frame, norm, place_of(t));
+  frame = {};
+  const bool due = causal_ ? t % stride_ == 0 : t > 0 && (t - 1) % stride_ == 0;
+  if (due) {
+    emit(convolve(t - 2, t - 1, t, residuals));
+  } else if (t >= 2) {
+    place_of(t - 2) = {};
   }
 }
 
 void Conv3d::finish(const Emit& emit, std::deque<Frame>* residuals) {
-  if (!causal_ && pushed_ > 0 && (pushed_ - 1) % stride_ == 0) {
-    emit(convolve(input(pushed_ - 2), input(pushed_ - 1), input(pushed_ - 1), residuals));
-  }
-  ring_.clear();
+  const int64_t last = pushed_ - 1;
+  if (!causal_ && last >= 0 && last % stride_ == 0) emit(convolve(last - 1, last, last, residuals));
+  ring_ = {};
 }
 
-Frame Conv3d::convolve(const Plane& before, const Plane& now, const Plane& after, std::deque<Frame>* residuals) {
-  const std::array<const Plane*, depth> planes{&before, &now, &after};
-  Frame out = Frame::empty((now.height - 1) / stride_ + 1, (now.width - 1) / stride_ + 1, this->out());
+Frame Conv3d::convolve(int64_t before, int64_t now, int64_t after, std::deque<Frame>* residuals) {
+  const std::array<const Plane*, 3> planes{&place_of(before), &place_of(now), &place_of(after)};
+  Frame out = Frame::empty((planes[1]->height - 1) / stride_ + 1, (planes[1]->width - 1) / stride_ + 1, this->out());
   Frame residual;
   if (residuals) {
     residual = std::move(residuals->front());
     residuals->pop_front();
   }
   conv_(planes, out, residuals ? &residual : nullptr, stride_);
+  if (before >= 0 && before < now) place_of(before) = {};
   return out;
 }
 

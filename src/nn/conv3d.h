@@ -1,8 +1,8 @@
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
-#include <vector>
 
 #include "checkpoint/weights.h"
 #include "nn/plane_conv.h"
@@ -28,22 +28,22 @@ public:
   //! Forgets the frames of the clip before.
   void begin();
   //! `norm` (may be null) is applied to the frame on its way in; `residuals`, when given, are added to the outputs in
-  //! order and taken off the queue.
-  void push(const Frame& frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals = nullptr);
+  //! order and taken off the queue. The frame is let go before anything is emitted.
+  void push(Frame frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals = nullptr);
   //! The last frame has come.
   void finish(const Emit& emit, std::deque<Frame>* residuals = nullptr);
 
 private:
-  Frame convolve(const Plane& before, const Plane& now, const Plane& after, std::deque<Frame>* residuals);
-  Plane& next_plane(const Frame& frame);
-  //! The plane of one of the last three frames; the first stands in for those before it.
-  const Plane& input(int64_t frame) const;
+  //! Of three pictures in a row, of which the first is not needed again.
+  Frame convolve(int64_t before, int64_t now, int64_t after, std::deque<Frame>* residuals);
+  //! The place of one of the last three frames; the first stands in for those before it.
+  Plane& place_of(int64_t frame) { return ring_[static_cast<size_t>(std::max<int64_t>(frame, 0)) % ring_.size()]; }
 
   PlaneConv conv_;
   int64_t stride_;
   bool causal_;
 
-  std::vector<Plane> ring_;  //!< the last three inputs
+  std::array<Plane, 3> ring_;  //!< the last three inputs, those that are still needed
   int64_t pushed_ = 0;
 };
 

@@ -75,7 +75,7 @@ void OutputStage::begin(ClipContext& context) {
   conv_.begin();
 }
 
-void OutputStage::push(nn::Frame frame, const nn::Emit& emit) { conv_.push(frame, &norm_, emit); }
+void OutputStage::push(nn::Frame frame, const nn::Emit& emit) { conv_.push(std::move(frame), &norm_, emit); }
 
 ResnetStage::ResnetStage(const checkpoint::Weights& weights, const Options& o, DType dtype)
     : options_(o),
@@ -121,13 +121,13 @@ void ResnetStage::begin(ClipContext& context) {
 
 void ResnetStage::push(nn::Frame frame, const nn::Emit& emit) {
   residuals_.push_back(norm3_weight_.defined() ? shortcut_(frame, &norm3_) : frame);
-  conv1_.push(frame, &norm1_, [&](nn::Frame out) { after_conv1(std::move(out), emit); });
+  conv1_.push(std::move(frame), &norm1_, [&](nn::Frame out) { after_conv1(std::move(out), emit); });
 }
 
 void ResnetStage::after_conv1(nn::Frame frame, const nn::Emit& emit) {
   if (noise1_.defined()) nn::add_noise(frame, noise1_, noise_scale1_.data<float>());
   conv2_.push(
-      frame, &norm2_, [&](nn::Frame out) { after_conv2(std::move(out), emit); }, &residuals_);
+      std::move(frame), &norm2_, [&](nn::Frame out) { after_conv2(std::move(out), emit); }, &residuals_);
 }
 
 void ResnetStage::after_conv2(nn::Frame frame, const nn::Emit& emit) {
@@ -244,7 +244,7 @@ void UpsampleStage::begin(ClipContext& context) {
 
 void UpsampleStage::push(nn::Frame frame, const nn::Emit& emit) {
   if (residual_) inputs_.push_back(frame);
-  conv_.push(frame, nullptr, [&](nn::Frame out) { after_conv(std::move(out), emit); });
+  conv_.push(std::move(frame), nullptr, [&](nn::Frame out) { after_conv(std::move(out), emit); });
 }
 
 void UpsampleStage::finish(const nn::Emit& emit) {
@@ -258,6 +258,7 @@ void UpsampleStage::after_conv(nn::Frame frame, const nn::Emit& emit) {
     inputs_.pop_front();
   }
   const int64_t repeated = in_ / 8;
+  std::vector<nn::Frame> outs;
   for (int64_t a = first_ ? 1 : 0; a < upsample_stride; ++a) {
     nn::Frame out = nn::Frame::empty(frame.height * 2, frame.width * 2, out_);
     parallel_for(out.height, 1, [&](int64_t begin, int64_t end) {
@@ -273,9 +274,11 @@ void UpsampleStage::after_conv(nn::Frame frame, const nn::Emit& emit) {
             for (int64_t c = 0; c < std::min(repeated, out_ - c0); ++c) to[c0 + c] += before[c * 8];
         }
     });
-    emit(std::move(out));
+    outs.push_back(std::move(out));
   }
   first_ = false;
+  frame = input = {};
+  for (nn::Frame& out : outs) emit(std::move(out));
 }
 
 }  // namespace prax::models::ltx

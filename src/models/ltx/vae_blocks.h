@@ -46,7 +46,7 @@ class ConvStage : public Stage {
 public:
   ConvStage(const checkpoint::Weights& weights, int64_t in, int64_t out, bool causal, DType dtype, int64_t stride = 1);
   void begin(ClipContext& context) override;
-  void push(nn::Frame frame, const nn::Emit& emit) override { conv_.push(frame, nullptr, emit); }
+  void push(nn::Frame frame, const nn::Emit& emit) override { conv_.push(std::move(frame), nullptr, emit); }
   void finish(const nn::Emit& emit) override { conv_.finish(emit); }
 
 private:
