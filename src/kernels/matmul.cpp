@@ -34,6 +34,8 @@ void copy_rows(const void* a, DType a_dtype, int64_t a_stride, int64_t rows, int
 
 //! A panel of W for (panel, group): packed before, or packed now.
 using PanelAt = std::function<const void*(int64_t panel, int64_t group)>;
+//! Asks for a share (`tile` of `tiles`) of what that panel will be read from.
+using PrefetchPanel = std::function<void(int64_t panel, int64_t group, int64_t tile, int64_t tiles)>;
 
 //! One product of the sum A W^T + ...
 struct Operand {
@@ -41,7 +43,7 @@ struct Operand {
   DType a_dtype;
   int64_t a_stride, k;
   PanelAt panel_at;
-  bool prefetch;  //!< panels are in memory already
+  PrefetchPanel prefetch;
 };
 
 //! Adds one operand's product to a block of C, or makes it the block's first; the last operand's call finishes the
@@ -68,15 +70,14 @@ void add_product(const Operand& o, const Block& block, const MatmulKernel& kerne
       copy_rows(rows, o.a_dtype, o.a_stride, block.rows, depth, padded, kernel, pitch, copy);
       rows = static_cast<const char*>(copy);
     }
-    const int64_t panel_bytes = padded * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
     for (int64_t column = 0; column < block.columns; column += kernel.columns) {
       const int64_t index = (block.column + column) / kernel.columns;
       const void* panel = o.panel_at(index, g);
-      const void* next = o.prefetch && column + kernel.columns < block.columns ? o.panel_at(index + 1, g) : nullptr;
+      const bool next = column + kernel.columns < block.columns;
       const int64_t no_offset = 0;
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t row = tile * kernel.rows;
-        if (next) prefetch_share(next, panel_bytes, tile, tiles);
+        if (next) o.prefetch(index + 1, g, tile, tiles);
         kernel.tile(rows + static_cast<size_t>(row * pitch) * a_size, pitch, &no_offset, 1, padded, panel,
                     c + row * c_stride + column, c_stride, !first || g > 0);
         if (finish && g + 1 == groups) finish_tile(c, c_stride, row, column, block, kernel, *finish);
@@ -85,13 +86,16 @@ void add_product(const Operand& o, const Block& block, const MatmulKernel& kerne
   }
 }
 
-Operand operand_of(const Addend& addend) {
-  return {addend.a,
-          addend.a_dtype,
-          addend.a_stride,
-          addend.w->depth(),
-          [w = addend.w](int64_t panel, int64_t group) { return w->panel(panel, group); },
-          true};
+Operand operand_of(const void* a, DType a_dtype, int64_t a_stride, const PackedMatrix& w) {
+  return {a,
+          a_dtype,
+          a_stride,
+          w.depth(),
+          [&w](int64_t panel, int64_t group) { return w.panel(panel, group); },
+          [&w](int64_t panel, int64_t group, int64_t tile, int64_t tiles) {
+            const int64_t element = static_cast<int64_t>(size_of(w.dtype()));
+            prefetch_share(w.panel(panel, group), w.padded_depth(group) * w.kernel().columns * element, tile, tiles);
+          }};
 }
 
 void matmul_blocks(const Operand& product, const Addend* addend, int64_t m, int64_t n, const MatmulKernel& kernel,
@@ -101,7 +105,7 @@ void matmul_blocks(const Operand& product, const Addend* addend, int64_t m, int6
   if (addend) {
     if (addend->w->rows() != n || &addend->w->kernel() != &kernel)
       throw Error(ErrorKind::internal, "two products of different kinds cannot be added");
-    more = operand_of(*addend);
+    more = operand_of(addend->a, addend->a_dtype, addend->a_stride, *addend->w);
   }
   for_blocks(m, n, kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
@@ -188,9 +192,7 @@ PackedMatrix PackedMatrix::pack_groups(int64_t n, DType dtype, int64_t groups, i
 
 void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e,
             const Addend* addend) {
-  const Operand product{
-      a, a_dtype, a_stride, w.depth(), [&w](int64_t panel, int64_t group) { return w.panel(panel, group); }, true};
-  matmul_blocks(product, addend, m, w.rows(), w.kernel(), e);
+  matmul_blocks(operand_of(a, a_dtype, a_stride, w), addend, m, w.rows(), w.kernel(), e);
 }
 
 void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
@@ -207,7 +209,16 @@ void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, 
                 source.dtype(), k, std::min<int64_t>(kernel.columns, n - row), depth, padded, packed);
     return packed;
   };
-  matmul_blocks({a, a_dtype, a_stride, k, pack_panel, false}, addend, m, n, kernel, e);
+  // The rows of a panel lie far apart: nothing but this reads ahead for them.
+  const auto prefetch = [&](int64_t panel, int64_t group, int64_t tile, int64_t tiles) {
+    const int64_t first = panel * kernel.columns, count = std::min<int64_t>(kernel.columns, n - first);
+    const int64_t k0 = group * kernel.depth_block, depth = std::min<int64_t>(kernel.depth_block, k - k0);
+    const int64_t element = static_cast<int64_t>(size_of(source.dtype()));
+    for (int64_t row = count * tile / tiles; row < count * (tile + 1) / tiles; ++row)
+      prefetch_share(static_cast<const char*>(source.raw()) + ((first + row) * k + k0) * element, depth * element, 0,
+                     1);
+  };
+  matmul_blocks({a, a_dtype, a_stride, k, pack_panel, prefetch}, addend, m, n, kernel, e);
 }
 
 }  // namespace prax::kernels

@@ -38,7 +38,16 @@ const kernels::MatmulKernel& PlaneConv::kernel() const {
   return dtype_ == DType::f32 ? kernels::kernels().f32 : kernels::kernels().bf16;
 }
 
-int64_t PlaneConv::chunks() const { return (in_ + most_channels - 1) / most_channels; }
+//! As few as fit, or a few more where less padding comes with them.
+int64_t PlaneConv::chunks() const {
+  const int64_t multiple = kernel().depth_multiple, fewest = (in_ + most_channels - 1) / most_channels;
+  const auto padded = [&](int64_t count) { return count * round_up((in_ + count - 1) / count, multiple); };
+  int64_t best = fewest;
+  for (int64_t count = fewest + 1; count < 2 * fewest; ++count)
+    if (padded(count) < padded(best)) best = count;
+  return best;
+}
+
 int64_t PlaneConv::chunk() const { return round_up((in_ + chunks() - 1) / chunks(), kernel().depth_multiple); }
 
 int64_t PlaneConv::pitch() const {
@@ -55,6 +64,7 @@ bool PlaneConv::by_winograd(int64_t height, int64_t width, int64_t stride) const
   constexpr int64_t fewest_channels = 32;  // below, transforms cost more than the products that they save
   if (dtype_ == DType::f32 || stride != 1 || std::min(in_, out_) < fewest_channels) return false;
   const int64_t rows = kernel().rows, patches = (height + 1) / 2 * ((width + 1) / 2);
+  if (2 * patches < std::max(in_, out_)) return false;  // the transformed weights, 16 for 9, are not worth their memory
   return 16 * round_up(patches, rows) * 5 < 9 * round_up(height * (width + 2), rows) * 4;
 }
 

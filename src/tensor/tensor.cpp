@@ -109,7 +109,13 @@ void Tensor::let_go() const {
   static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<uintptr_t>(data_), end = begin + bytes();
   const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;  // pages of its own
-  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  // Gigabytes of small pages: unmapping them is work for all threads.
+  const auto part = static_cast<int64_t>(1024 * page), length = static_cast<int64_t>(last > first ? last - first : 0);
+  parallel_for((length + part - 1) / part, 1, [&](int64_t from, int64_t to) {
+    const int64_t offset = from * part, size = std::min(to * part, length) - offset;
+    ::madvise(reinterpret_cast<void*>(first + static_cast<uintptr_t>(offset)), static_cast<size_t>(size),
+              MADV_DONTNEED);
+  });
 }
 
 void* Tensor::typed(DType wanted) const {

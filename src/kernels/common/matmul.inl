@@ -3,6 +3,9 @@
 #pragma once
 
 #include "kernels/common/vector.inl"
+#if defined(__AVX512F__)
+#include "kernels/common/transpose.inl"
+#endif
 
 namespace {
 
@@ -57,8 +60,8 @@ inline void put(uint16_t* to, float v) { *to = round_to_bf16(v); }
 template <int COLUMNS, typename T>
 void pack_rows(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel) {
   T* out = static_cast<T*>(panel);
-  for (int64_t c = 0; c < COLUMNS; ++c)
-    for (int64_t d = 0; d < depth; ++d)
+  for (int64_t d = 0; d < depth; ++d)
+    for (int64_t c = 0; c < COLUMNS; ++c)
       put(out + d * COLUMNS + c, c < n && d < k ? element(w, dtype, c * w_stride + d) : 0.0f);
 }
 
@@ -66,22 +69,27 @@ void pack_rows(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, in
 template <int COLUMNS>
 void pack_pairs(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel) {
   uint32_t* out = static_cast<uint32_t*>(panel);
-  const bool plain = dtype == prax::DType::bf16;
-  for (int64_t c = 0; c < COLUMNS; ++c) {
-    const uint16_t* row = static_cast<const uint16_t*>(w) + c * w_stride;
-    int64_t d = 0;
-    if (plain && c < n)
-      for (; d + 1 < k; d += 2) {
-        uint32_t pair;
-        std::memcpy(&pair, row + d, 4);
-        out[d / 2 * COLUMNS + c] = pair;
+  int64_t whole = 0;  // of k
+#if defined(__AVX512F__)
+  if (dtype == prax::DType::bf16) {
+    // 16 columns and 32 of k at a time: weights that are streamed are packed as often as they are used.
+    const uint16_t* from = static_cast<const uint16_t*>(w);
+    whole = k / 32 * 32;
+    for (int64_t c = 0; c < COLUMNS; c += 16)
+      for (int64_t d = 0; d < whole; d += 32) {
+        __m512i rows[16];
+        for (int64_t i = 0; i < 16; ++i)
+          rows[i] = c + i < n ? _mm512_loadu_si512(from + (c + i) * w_stride + d) : _mm512_setzero_si512();
+        transpose(rows);
+        for (int64_t i = 0; i < 16; ++i) _mm512_storeu_si512(out + (d / 2 + i) * COLUMNS + c, rows[i]);
       }
-    for (; d < depth; d += 2) {
-      const uint32_t low = c < n && d < k ? round_to_bf16(element(w, dtype, c * w_stride + d)) : 0;
-      const uint32_t high = c < n && d + 1 < k ? round_to_bf16(element(w, dtype, c * w_stride + d + 1)) : 0;
-      out[d / 2 * COLUMNS + c] = low | high << 16;
-    }
   }
+#endif
+  const auto value = [&](int64_t c, int64_t d) -> uint32_t {
+    return c < n && d < k ? round_to_bf16(element(w, dtype, c * w_stride + d)) : 0;
+  };
+  for (int64_t d = whole; d < depth; d += 2)
+    for (int64_t c = 0; c < COLUMNS; ++c) out[d / 2 * COLUMNS + c] = value(c, d) | value(c, d + 1) << 16;
 }
 
 }  // namespace
