@@ -99,11 +99,10 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
   const int64_t across = (out.width + 1) / 2, patches = across * ((out.height + 1) / 2), columns = w.out();
   // What a task works on: products of 16 taps in f32, and a chunk's patches.
   const int64_t task_patches = std::min<int64_t>(round_up(patches, kernel.rows), 64 / kernel.rows * kernel.rows);
-  const int64_t task_columns = std::min<int64_t>(round_up(columns, kernel.columns), 128);
+  const int64_t task_columns = std::min<int64_t>(round_up(columns, kernel.columns), 256);
   const int64_t column_blocks = blocks_of(columns, task_columns), patch_blocks = blocks_of(patches, task_patches);
   const int64_t c_stride = task_columns + line_floats, c_tap = task_patches * c_stride;
-  const int64_t a_tap = task_patches * w.chunk(),
-                panel_bytes = w.chunk() * kernel.columns * int64_t(size_of(kernel.b_dtype));
+  const int64_t a_tap = task_patches * w.chunk();
   const size_t a_size = size_of(kernel.a_dtype);
   parallel_for(patch_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
     char* a = static_cast<char*>(patch_scratch.get(static_cast<size_t>(winograd_taps * a_tap) * a_size));
@@ -128,11 +127,7 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
           for (int64_t tap = 0; tap < winograd_taps; ++tap)
             for (int64_t j = column; j < last; j += kernel.columns) {
               const void* panel = w.panel(j / kernel.columns, picture, chunk, tap);
-              const void* next = j + kernel.columns < last ? w.panel(j / kernel.columns + 1, picture, chunk, tap)
-                                 : tap + 1 < winograd_taps ? w.panel(column / kernel.columns, picture, chunk, tap + 1)
-                                                           : nullptr;
               for (int64_t row = 0; row < rows; row += kernel.rows) {
-                if (next) prefetch_share(next, panel_bytes, row / kernel.rows, rows / kernel.rows);
                 kernel.tile(a + static_cast<size_t>(tap * a_tap + row * w.chunk()) * a_size, w.chunk(), &offset, 1,
                             w.chunk(), panel, c + tap * c_tap + row * c_stride + (j - column), c_stride, more);
               }

@@ -81,6 +81,11 @@ struct KernelTable {
   void (*norm)(const void* x, DType x_dtype, int64_t channels, bool rms, float eps, const float* weight,
                const float* bias, const float* scale, const float* shift, Activation activation, void* out,
                DType out_dtype);
+  //! out = activation(x * scale + shift), all [channels].
+  void (*affine)(const float* x, int64_t channels, const float* scale, const float* shift, Activation activation,
+                 void* out, DType out_dtype);
+  //! Adds each channel's values, and their squares, over pixels that follow each other.
+  void (*channel_sums)(const float* x, int64_t pixels, int64_t channels, double* sums, double* squares);
   //! x = x * cos + rotate(x) * sin over pairs (2i, 2i+1) of one row; cos, sin [channels] f32.
   void (*rotate)(void* x, DType dtype, int64_t channels, const float* cos, const float* sin);
   //! out = activation(x)

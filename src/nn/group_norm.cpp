@@ -22,11 +22,11 @@ Frame affine(const Frame& frame, const ChannelAffine& map, kernels::Activation a
     const float *scale = map.scale.data(), *shift = map.shift.data();
     for (int64_t y = begin; y < end; ++y) {
       float* to = out.pixel(y, 0);
-      for (int64_t x = 0; x < frame.width; ++x) {
-        const float* from = frame.pixel(y, x);
-        for (int64_t c = 0; c < channels; ++c) to[x * channels + c] = from[c] * scale[c] + shift[c];
-      }
-      if (residual) k.add(to, residual->pixel(y, 0), DType::f32, row, to);
+      const auto last = residual ? kernels::Activation::none : activation;
+      for (int64_t x = 0; x < frame.width; ++x)
+        k.affine(frame.pixel(y, x), channels, scale, shift, last, to + x * channels, DType::f32);
+      if (!residual) continue;
+      k.add(to, residual->pixel(y, 0), DType::f32, row, to);
       if (activation != kernels::Activation::none) k.activate(to, DType::f32, row, activation, to, DType::f32);
     }
   });
@@ -56,14 +56,7 @@ void GroupNorm::Statistics::add(const Frame& frame) {
     for (int64_t y = begin; y < end; ++y) {
       std::fill(sums.begin(), sums.end(), 0.0);
       std::fill(squares.begin(), squares.end(), 0.0);
-      for (int64_t x = 0; x < frame.width; ++x) {
-        const float* from = frame.pixel(y, x);
-        for (int64_t c = 0; c < channels; ++c) {
-          const double v = from[c];
-          sums[static_cast<size_t>(c)] += v;
-          squares[static_cast<size_t>(c)] += v * v;
-        }
-      }
+      kernels::kernels().channel_sums(frame.pixel(y, 0), frame.width, channels, sums.data(), squares.data());
       for (int64_t c = 0; c < channels; ++c) {
         rows[static_cast<size_t>((y * groups + c / size) * 2)] += sums[static_cast<size_t>(c)];
         rows[static_cast<size_t>((y * groups + c / size) * 2 + 1)] += squares[static_cast<size_t>(c)];

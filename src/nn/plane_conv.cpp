@@ -100,7 +100,7 @@ Plane PlaneConv::plane(int64_t height, int64_t width) const {
   };
   parallel_for(height, std::max<int64_t>(1, 65536 / (width * step)), [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
-      if (step > in_) {
+      if (chunks() * chunk() > in_) {  // channels that are read as zeros
         clear(plane.offset(y + 1, 0), plane.offset(y + 2, 0));
       } else {
         clear(plane.offset(y + 1, 0), plane.offset(y + 1, 1));

@@ -78,6 +78,8 @@ const KernelTable kernel_table{
     {32, columns, 64, 512, DType::i8, 0, tile_int8, pack_bytes<columns, 4, 0>},
     epilogue,
     norm,
+    affine,
+    channel_sums,
     rotate,
     activate,
     convert,

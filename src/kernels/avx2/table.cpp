@@ -16,6 +16,8 @@ const KernelTable kernel_table{
     byte_kernel_of_pairs<rows, vectors>,
     epilogue,
     norm,
+    affine,
+    channel_sums,
     rotate,
     activate,
     convert,

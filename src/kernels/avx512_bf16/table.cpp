@@ -77,6 +77,8 @@ const KernelTable kernel_table{
     {rows, columns, 4, 512, DType::i8, 128, tile_int8, pack_bytes<columns, 4, 128>},
     epilogue,
     norm,
+    affine,
+    channel_sums,
     rotate,
     activate,
     convert,

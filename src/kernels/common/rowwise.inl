@@ -87,6 +87,35 @@ void norm(const void* x, DType x_dtype, int64_t channels, bool rms, float eps, c
         [&](auto* in, auto* to) { norm_row(in, channels, rms, eps, weight, bias, scale, shift, activation, to); });
 }
 
+template <typename Out>
+void affine_row(const float* x, int64_t channels, const float* scale, const float* shift, Activation activation,
+                Out* out) {
+  for_vectors(
+      channels,
+      [&](int64_t i) { store(out + i, activation_of(activation, load(x + i) * load(scale + i) + load(shift + i))); },
+      [&](int64_t i, int64_t n) {
+        const Floats v = load_some(x + i, n) * load_some(scale + i, n) + load_some(shift + i, n);
+        store_some(out + i, activation_of(activation, v), n);
+      });
+}
+
+void affine(const float* x, int64_t channels, const float* scale, const float* shift, Activation activation, void* out,
+            DType out_dtype) {
+  if (out_dtype == DType::f32)
+    return affine_row(x, channels, scale, shift, activation, static_cast<float*>(out));
+  affine_row(x, channels, scale, shift, activation, static_cast<uint16_t*>(out));
+}
+
+void channel_sums(const float* x, int64_t pixels, int64_t channels, double* __restrict sums,
+                  double* __restrict squares) {
+  for (int64_t i = 0; i < pixels; ++i, x += channels)
+    for (int64_t c = 0; c < channels; ++c) {
+      const double v = x[c];
+      sums[c] += v;
+      squares[c] += v * v;
+    }
+}
+
 template <typename T>
 void rotate_row(T* x, int64_t channels, const float* cos, const float* sin) {
   typedef Ints Mask;

@@ -74,7 +74,7 @@ void ChunkNorm::operator()(const nn::Frame& frame, int64_t t, nn::Plane& plane) 
     of_b = &b_[z];
   }
   parallel_for(frame.height, rows_grain(frame.width * channels), [&](int64_t begin, int64_t end) {
-    std::vector<float> scale = affine_.scale, shift = affine_.shift, values(static_cast<size_t>(channels));
+    std::vector<float> scale = affine_.scale, shift = affine_.shift;
     for (int64_t y = begin; y < end; ++y) {
       int64_t cell = -1;  // the latent pixel that scale and shift are made for
       for (int64_t x = 0; x < frame.width; ++x) {
@@ -90,10 +90,8 @@ void ChunkNorm::operator()(const nn::Frame& frame, int64_t t, nn::Plane& plane) 
             }
           }
         }
-        const float *from = frame.pixel(y, x), *a = scale.data(), *b = shift.data();
-        float* to = values.data();
-        for (int64_t c = 0; c < channels; ++c) to[c] = from[c] * a[c] + b[c];
-        k.activate(to, DType::f32, channels, kernels::Activation::silu, pixel_of(plane, y, x), dtype);
+        k.affine(frame.pixel(y, x), channels, scale.data(), shift.data(), kernels::Activation::silu,
+                 pixel_of(plane, y, x), dtype);
       }
     }
   });

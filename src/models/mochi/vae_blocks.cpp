@@ -34,15 +34,13 @@ nn::Plane plane_of(const nn::Frame& frame, const nn::ChannelAffine& norm, int64_
   const size_t row = static_cast<size_t>(plane.row_pixels()) * pixel;
   char* top = static_cast<char*>(plane.data.raw());
   parallel_for(frame.height, rows_grain(frame.width, frame.channels), [&](int64_t begin, int64_t end) {
-    std::vector<float> normed(static_cast<size_t>(frame.channels));
     for (int64_t y = begin; y < end; ++y) {
       char* left = top + static_cast<size_t>(y + 1) * row;
       char* right = left + static_cast<size_t>(frame.width + 1) * pixel;
       for (int64_t x = 0; x < frame.width; ++x) {
-        const float* from = frame.pixel(y, x);
-        for (size_t c = 0; c < normed.size(); ++c) normed[c] = from[c] * norm.scale[c] + norm.shift[c];
         char* to = left + static_cast<size_t>(x + 1) * pixel;
-        k.activate(normed.data(), DType::f32, frame.channels, kernels::Activation::silu, to, dtype);
+        k.affine(frame.pixel(y, x), frame.channels, norm.scale.data(), norm.shift.data(), kernels::Activation::silu, to,
+                 dtype);
         std::memset(to + used, 0, pixel - used);
       }
       std::memcpy(left, left + pixel, pixel);
