@@ -147,6 +147,7 @@ void add_generate(CLI::App& app, int&) {
   text("--model", o->session.model, "FOLDER", "How", "A model folder, or nano (the embedded model)");
   text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default), int8 or f32");
   text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");
+  c->add_flag("--cache-prompts", o->session.cache_prompts, "Keep encoded prompts for the next time")->group("How");
   text("--threads", o->threads, "N", "How", "Processors to use")->check(whole_number(1, most_threads));
   text("--resume", o->resume, "RUN", "Runs", "Go on with an interrupted run (OUT.prax)");
   c->add_flag("--keep-latents", o->session.keep_latents, "Keep the finished run (OUT.prax) beside the video")

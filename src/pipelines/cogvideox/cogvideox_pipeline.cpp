@@ -122,11 +122,12 @@ CogVideoXPipeline::CogVideoXPipeline(const checkpoint::Folder& folder, const Loa
     : folder_(folder),
       options_(options),
       arguments_(std::move(arguments)),
+      prompts_(folder_, options_),
       tokenizer_(text::T5Tokenizer::load(folder_.component_path("tokenizer"))),
       scheduler_config_(folder_.config("scheduler")) {
   apply_folder_defaults(folder_, arguments_);
   schedulers::make_cogvideox_scheduler(scheduler_config_);
-  text_encoder();  // opened now so that what is wrong with it is said before an hour of work
+  if (!prompts_.on()) text_encoder();  // opened now so that what is wrong with it is said before an hour of work
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::cogvideox::Transformer>(
@@ -157,7 +158,7 @@ CogVideoXPipeline::CogVideoXPipeline(const checkpoint::Folder& folder, const Loa
   };
   fits(config.in_channels, clip_channels * latents, "latents");
   fits(config.out_channels, latents, "predictions");
-  fits(config.text_embed_dim, text_encoder().config().d_model, "text");
+  fits(config.text_embed_dim, models::T5Config::from(folder_.config("text_encoder")).d_model, "text");
 }
 
 models::T5Encoder& CogVideoXPipeline::text_encoder() {
@@ -313,9 +314,11 @@ Tensor CogVideoXPipeline::encode_text(const std::string& text, int64_t max_seque
   if (encoding.truncated > 0)
     log_warning("a prompt is too long: its last " + std::to_string(encoding.truncated) +
                 " tokens are cut (max_sequence_length is " + std::to_string(max_sequence_length) + ")");
-  const Tensor states = text_encoder()({encoding.ids}, [&](int64_t done, int64_t all) {
-    monitor.check();
-    monitor.report("text", done, all);
+  const Tensor states = prompts_.encoded("text_encoder", {encoding.ids}, {}, [&](const auto& ids, const auto& masks) {
+    return text_encoder()(ids, masks, [&](int64_t done, int64_t all) {
+      monitor.check();
+      monitor.report("text", done, all);
+    });
   });
   if (monitor.probe) {
     const std::string name = "text_encoder." + std::to_string(call);

@@ -7,6 +7,7 @@
 #include "models/cogvideox/vae.h"
 #include "models/text/t5_encoder.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/prompt_cache.h"
 #include "pipelines/step_saving.h"
 #include "schedulers/cogvideox_schedule.h"
 #include "text/t5_tokenizer.h"
@@ -85,6 +86,7 @@ private:
   checkpoint::Folder folder_;
   LoadOptions options_;
   std::vector<Argument> arguments_;
+  PromptCache prompts_;
   text::T5Tokenizer tokenizer_;
   checkpoint::Config scheduler_config_;
   std::unique_ptr<models::T5Encoder> text_encoder_;

@@ -61,12 +61,13 @@ LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& op
     : folder_(folder),
       options_(options),
       arguments_(std::move(arguments)),
+      prompts_(folder_, options_),
       tokenizer_(text::T5Tokenizer::load(folder_.component_path("tokenizer"))) {
   apply_folder_defaults(folder_, arguments_);
   const auto scheduler = folder_.config("scheduler");
   if (scheduler.get<std::string>("_class_name", "FlowMatchEulerDiscreteScheduler") == "FlowMatchEulerDiscreteScheduler")
     scheduler_options_ = schedulers::FlowMatchEulerOptions::from_config(scheduler);
-  text_encoder();  // opened now so that what is wrong with it is said before an hour of work
+  if (!prompts_.on()) text_encoder();  // opened now so that what is wrong with it is said before an hour of work
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::ltx::Transformer>(
@@ -77,11 +78,12 @@ LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& op
   vae_ =
       std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
-  if (transformer_->config().caption_channels != text_encoder().config().d_model)
+  const auto text = models::T5Config::from(folder_.config("text_encoder"));
+  if (transformer_->config().caption_channels != text.d_model)
     throw Error(ErrorKind::checkpoint,
                 folder_.path().string() + ": the transformer wants text of " +
                     std::to_string(transformer_->config().caption_channels) + " channels, the text encoder gives " +
-                    std::to_string(text_encoder().config().d_model),
+                    std::to_string(text.d_model),
                 "the components are not from the same checkpoint");
 }
 
@@ -296,7 +298,9 @@ std::vector<LtxPipeline::Prompt> LtxPipeline::encode_texts(const std::vector<std
     monitor.check();
     monitor.report("text", done, all);
   };
-  const Tensor states = masks_text() ? text_encoder()(ids, masks, on_layer) : text_encoder()(ids, on_layer);
+  const Tensor states =
+      prompts_.encoded("text_encoder", ids, masks_text() ? masks : PromptCache::Tokens{},
+                       [&](const auto& some, const auto& masked) { return text_encoder()(some, masked, on_layer); });
   std::vector<Prompt> prompts;
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto row = static_cast<int64_t>(i);

@@ -8,6 +8,7 @@
 #include "pipelines/ltx/decoding.h"
 #include "pipelines/ltx/latents.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/prompt_cache.h"
 #include "pipelines/step_saving.h"
 #include "schedulers/flow_match_euler.h"
 #include "text/t5_tokenizer.h"
@@ -128,6 +129,7 @@ protected:
   checkpoint::Folder folder_;
   LoadOptions options_;
   std::vector<Argument> arguments_;
+  PromptCache prompts_;
   text::T5Tokenizer tokenizer_;
   std::unique_ptr<models::T5Encoder> text_encoder_;
   std::unique_ptr<models::ltx::Transformer> transformer_;

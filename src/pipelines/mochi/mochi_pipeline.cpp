@@ -103,12 +103,13 @@ MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions
     : folder_(folder),
       options_(options),
       arguments_(all_arguments()),
+      prompts_(folder_, options_),
       force_zeros_for_empty_prompt_(checkpoint::Config::read(folder.path() / "model_index.json")
                                         .get<bool>("force_zeros_for_empty_prompt", false)),
       tokenizer_(text::T5Tokenizer::load(folder_.component_path("tokenizer"))),
       scheduler_options_(schedulers::FlowMatchEulerOptions::from_config(folder_.config("scheduler"))) {
   apply_folder_defaults(folder_, arguments_);
-  text_encoder();  // opened now so that what is wrong with it is said before an hour of work
+  if (!prompts_.on()) text_encoder();  // opened now so that what is wrong with it is said before an hour of work
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::mochi::Transformer>(
@@ -128,7 +129,7 @@ MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions
                   "the components are not from the same checkpoint");
   };
   const auto& config = transformer_->config();
-  fits(config.text_embed_dim, text_encoder().config().d_model, "text");
+  fits(config.text_embed_dim, models::T5Config::from(folder_.config("text_encoder")).d_model, "text");
   fits(config.in_channels, vae_->config().latent_channels, "latents");
   fits(config.in_channels, config.out_channels, "predictions");
 }
@@ -264,10 +265,13 @@ MochiPipeline::Prompt MochiPipeline::encode_text(const std::string& text, int64_
     std::fill(encoding.ids.begin(), encoding.ids.end(), 0);
     std::fill(encoding.mask.begin(), encoding.mask.end(), 0);
   }
-  const Tensor states = text_encoder()({encoding.ids}, {encoding.mask}, [&](int64_t done, int64_t all) {
-    monitor.check();
-    monitor.report("text", done, all);
-  });
+  const auto encode = [&](const auto& ids, const auto& masks) {
+    return text_encoder()(ids, masks, [&](int64_t done, int64_t all) {
+      monitor.check();
+      monitor.report("text", done, all);
+    });
+  };
+  const Tensor states = prompts_.encoded("text_encoder", {encoding.ids}, {encoding.mask}, encode);
   if (monitor.probe) {
     const std::string name = "text_encoder." + std::to_string(call);
     monitor.probe(name + ".in.0", Tensor::from<int64_t>({1, max_sequence_length}, encoding.ids));

@@ -7,6 +7,7 @@
 #include "models/mochi/vae.h"
 #include "models/text/t5_encoder.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/prompt_cache.h"
 #include "pipelines/step_saving.h"
 #include "schedulers/flow_match_euler.h"
 #include "text/t5_tokenizer.h"
@@ -62,6 +63,7 @@ private:
   checkpoint::Folder folder_;
   LoadOptions options_;
   std::vector<Argument> arguments_;
+  PromptCache prompts_;
   bool force_zeros_for_empty_prompt_;
   text::T5Tokenizer tokenizer_;
   schedulers::FlowMatchEulerOptions scheduler_options_;
