@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What sparing steps costs and saves with the embedded model: frames of several prompts against those of a run that spares
-nothing, and the seconds of the denoiser. Prints a row of docs/benchmarks.md for each setting.
+nothing (PSNR of all frames together), and the seconds of the denoiser. Prints a row of docs/benchmarks.md for each setting.
 
 usage: python3 bench/step_saving.py --prax build/release/apps/prax/prax [--prompts 16] [--steps 20] SETTINGS...
-       SETTINGS is what is given to `prax generate`, like "--cache first-block --set cache_threshold=0.1"
+       SETTINGS is what is given to `prax generate`, like " --cache first-block --set cache_threshold=0.1" (the space
+       keeps it from being read as an option of this script)
 needs: numpy
 """
 
@@ -33,6 +34,10 @@ def generate(prax, prompt, seed, steps, settings, folder):
     return np.load(out).astype(np.float64), json.loads(lines[-1])
 
 
+def psnr(error):
+    return f"{10 * np.log10(1 / error):.1f} dB" if error > 0 else "the same"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--prax", default="build/release/apps/prax/prax")
@@ -40,24 +45,24 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("settings", nargs="+")
     options = parser.parse_args()
-    print("| settings | blocks run | PSNR: mean | worst | denoising |\n| --- | --- | --- | --- | --- |")
+    print("| settings | calls that run whole | PSNR | worst clip | denoising |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         prompts = list(enumerate(SUBJECTS[: options.prompts]))
         plain = [generate(options.prax, p, i, options.steps, [], folder) for i, p in prompts]
         for text in options.settings:
-            psnr, seconds, plain_seconds, whole, spared = [], 0, 0, 0, 0
+            errors, seconds, plain_seconds, whole, spared = [], 0, 0, 0, 0
             for i, prompt in prompts:
                 # Again and in turns, so that both meet the same machine.
                 plain_seconds += generate(options.prax, prompt, i, options.steps, [], folder)[1]["stages"]["denoise"]
                 frames, result = generate(options.prax, prompt, i, options.steps, shlex.split(text), folder)
-                error = np.mean((frames - plain[i][0]) ** 2)
-                psnr.append(10 * np.log10(1 / error) if error > 0 else np.inf)
+                errors.append(np.mean((frames - plain[i][0]) ** 2))
                 seconds += result["stages"]["denoise"]
                 calls = result.get("denoiser_calls", {"whole": 0, "spared": 0})
                 whole, spared = whole + calls["whole"], spared + calls["spared"]
-            share = f"{100 * whole / (whole + spared):.0f} % of the calls" if whole + spared else "all"
-            print(f"| `{text}` | {share} | {np.mean(psnr):.1f} dB | {min(psnr):.1f} dB | "
-                  f"{seconds / plain_seconds:.2f} of the time |", flush=True)
+            share = f"{100 * whole / (whole + spared):.0f} %" if whole + spared else "all"
+            print(f"| `{text.strip()}` | {share} | {psnr(np.mean(errors))} | {psnr(max(errors))} | "
+                  f"{seconds / len(prompts):.3f} s, {seconds / plain_seconds:.2f} of {plain_seconds / len(prompts):.3f} s |",
+                  flush=True)
 
 
 main()
