@@ -40,9 +40,10 @@ fs::path name_for(const std::string& prompt) {
 }
 
 void require_no_request(const CLI::App& command) {
-  for (const char* flag : {"PROMPT",      "--prompt-file", "--negative", "--size",  "--frames",  "--fps",   "--steps",
-                           "--guidance",  "--seed",        "--set",      "--dtype", "--variant", "--image", "--video",
-                           "--condition", "--strength",    "--extend",   "--loop",  "--upscale", "--shot",  "--lora"})
+  for (const char* flag :
+       {"PROMPT",   "--prompt-file", "--negative", "--size",    "--frames", "--fps",   "--steps",     "--guidance",
+        "--seed",   "--set",         "--dtype",    "--variant", "--image",  "--video", "--condition", "--strength",
+        "--extend", "--loop",        "--upscale",  "--shot",    "--lora",   "--cache"})
     if (command.count(flag) > 0)
       throw Error(ErrorKind::usage, std::string(flag) + " was given with --resume",
                   "an interrupted run goes on as it was begun; leave it out, or begin a new run");
@@ -127,6 +128,7 @@ void add_generate(CLI::App& app, int&) {
   text("--seed", o->request.seed, "N", "What", "The noise; drawn and printed when absent");
   text("--set", o->request.set, "NAME=VALUE", "What", "Any argument of the reference pipeline; may be repeated")
       ->allow_extra_args(false);
+  text("--cache", o->request.cache, "KIND", "What", "Spare steps that resemble earlier ones: first-block, extrapolate");
   const auto several = [&](const char* names, std::vector<std::string>& value, const char* shape, const char* help) {
     text(names, value, shape, "From pictures and clips", help)->allow_extra_args(false);
   };
@@ -145,6 +147,7 @@ void add_generate(CLI::App& app, int&) {
   text("--model", o->session.model, "FOLDER", "How", "A model folder, or nano (the embedded model)");
   text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default), int8 or f32");
   text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");
+  c->add_flag("--cache-prompts", o->session.cache_prompts, "Keep encoded prompts for the next time")->group("How");
   text("--threads", o->threads, "N", "How", "Processors to use")->check(whole_number(1, most_threads));
   text("--resume", o->resume, "RUN", "Runs", "Go on with an interrupted run (OUT.prax)");
   c->add_flag("--keep-latents", o->session.keep_latents, "Keep the finished run (OUT.prax) beside the video")

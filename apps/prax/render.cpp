@@ -9,6 +9,7 @@
 #include "base/human.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/step_saving.h"
 
 namespace prax::app {
 
@@ -83,22 +84,17 @@ uint64_t peak_memory() {
 }
 
 void print_summary(const Summary& summary, const pipelines::Run& run, const std::string& model, bool json) {
+  const auto calls = pipelines::calls_of(run);
   if (json) {
     nlohmann::json files = nlohmann::json::array();
     for (const auto& file : summary.files) files.push_back(file.string());
-    print_json({{"type", "result"},
-                {"file", files.at(0)},
-                {"files", files},
-                {"width", run.format.width},
-                {"height", run.format.height},
-                {"frames", run.format.frames},
-                {"fps", run.format.fps},
-                {"steps", run.step},
-                {"seed", run.request.seed},
-                {"model", model_name(model)},
-                {"seconds", summary.seconds},
-                {"stages", summary.stages},
-                {"peak_bytes", peak_memory()}});
+    nlohmann::json result{{"type", "result"},           {"file", files.at(0)},         {"files", files},
+                          {"width", run.format.width},  {"height", run.format.height}, {"frames", run.format.frames},
+                          {"fps", run.format.fps},      {"steps", run.step},           {"seed", run.request.seed},
+                          {"model", model_name(model)}, {"seconds", summary.seconds},  {"stages", summary.stages},
+                          {"peak_bytes", peak_memory()}};
+    if (calls) result["denoiser_calls"] = {{"whole", calls->whole}, {"spared", calls->spared}};
+    print_json(result);
     return;
   }
   std::string stages;
@@ -116,6 +112,9 @@ void print_summary(const Summary& summary, const pipelines::Run& run, const std:
                                        run.format.width, run.format.height, human_duration(summary.seconds), stages,
                                        human_bytes(peak_memory()), run.request.seed);
   std::fputs(line.c_str(), stdout);
+  if (calls)
+    fmt::print("cache: the denoiser ran whole {} of {} times, its first block alone {} times\n", calls->whole,
+               calls->whole + calls->spared, calls->spared);
   std::fflush(stdout);
 }
 

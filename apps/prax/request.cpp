@@ -204,6 +204,7 @@ pipelines::Request make_request(const RequestFlags& flags) {
   if (flags.fps) a["frame_rate"] = *flags.fps;
   if (flags.steps) a["num_inference_steps"] = *flags.steps;
   if (flags.guidance) a["guidance_scale"] = *flags.guidance;
+  if (flags.cache) a["cache"] = *flags.cache;
   for (const std::string& setting : flags.set) put_setting(setting, a);
   if (a.contains("global_seed")) {
     request.global_seed = seed_from("global_seed", a["global_seed"]);

@@ -16,7 +16,7 @@ struct RequestFlags {
   std::string prompt, prompt_file, negative, size;
   std::optional<int64_t> frames, steps;
   std::optional<double> fps, guidance;
-  std::optional<std::string> seed;
+  std::optional<std::string> seed, cache;
   std::vector<std::string> set;
   // What is made from pictures and clips.
   std::string image, video, extend, upscale;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -30,6 +31,22 @@ std::string way_on(const RunKeeper& keeper, const SessionOptions& options) {
   return "all steps are kept; make the file with: prax decode " + file + " -o " + shell_word(options.output.string());
 }
 
+//! --cache-prompts and its variables of the environment.
+void put_prompt_cache(const SessionOptions& options, pipelines::LoadOptions& load) {
+  const char* always = std::getenv("PRAX_CACHE_PROMPTS");
+  if (!options.cache_prompts && !(always && std::string_view(always) == "1")) return;
+  load.prompt_cache = cache_path() / "prompts";
+  const char* most = std::getenv("PRAX_CACHE_PROMPTS_GB");
+  if (!most || !*most) return;
+  constexpr double gigabyte = 1e9, largest = 1e6;
+  char* end = nullptr;
+  const double gigabytes = std::strtod(most, &end);
+  if (*end || !(gigabytes >= 0 && gigabytes <= largest))
+    throw Error(ErrorKind::usage, std::string("PRAX_CACHE_PROMPTS_GB is '") + most + "', which is no size",
+                "use a number of GB, like 1");
+  load.prompt_cache_bytes = static_cast<uint64_t>(gigabytes * gigabyte);
+}
+
 }  // namespace
 
 void remove_parts(const fs::path& output, int64_t clips) {
@@ -48,6 +65,7 @@ std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options
   load.reference_class = options.reference_class;
   load.upscaler = options.upscaler;
   load.loras = options.loras;
+  put_prompt_cache(options, load);
   return pipelines::load(resolve_model(options.model), load);
 }
 

@@ -20,6 +20,7 @@ struct SessionOptions {
   std::filesystem::path preview;
   int64_t preview_every = 5;
   bool keep_latents = false, json = false, quiet = false;
+  bool cache_prompts = false;
   //! What the model is loaded as, and with what: see pipelines::LoadOptions.
   std::string reference_class;
   std::filesystem::path upscaler;

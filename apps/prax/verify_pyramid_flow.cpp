@@ -247,7 +247,7 @@ void verify_text(const ReferenceCase& reference, const VerifyOptions& options, O
   using pipelines::pyramid_flow::Design;
   pipelines::LoadOptions load;
   load.dtype = options.dtype;
-  const pipelines::pyramid_flow::TextEncoders encoders(folder, load, flux ? Design::flux : Design::mmdit);
+  pipelines::pyramid_flow::TextEncoders encoders(folder, load, flux ? Design::flux : Design::mmdit);
   const auto prompts = reference.value<std::vector<std::string>>("prompts");
   std::map<std::string, std::vector<Tensor>> seen;
   pipelines::Monitor monitor;

@@ -23,6 +23,17 @@ fs::path home_path() {
   return {};
 }
 
+fs::path cache_path() {
+  constexpr const char* name = "praxinoscope";
+  // The XDG base directory specification has relative ones ignored.
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && fs::path(cache).is_absolute())
+    return fs::path(cache) / name;
+  const fs::path home = home_path();
+  if (home.empty())
+    throw Error(ErrorKind::io, "there is no home folder to keep a cache in", "set XDG_CACHE_HOME to an absolute path");
+  return home / ".cache" / name;
+}
+
 std::vector<fs::path> embedded_model_candidates() {
   if (const char* asked = std::getenv("PRAX_NANO"); asked && *asked) return {asked};
   std::vector<fs::path> candidates;

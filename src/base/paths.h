@@ -11,6 +11,10 @@ std::filesystem::path program_path();
 //! The user's home folder (HOME, else the password file); empty when there is none.
 std::filesystem::path home_path();
 
+//! What may be deleted at any time: praxinoscope in XDG_CACHE_HOME, or in ~/.cache. Throws Error(io) where there is no
+//! home folder.
+std::filesystem::path cache_path();
+
 //! Where the embedded model can be, in the order of looking: the PRAX_NANO environment variable (alone, when set), an
 //! installation (`../share/praxinoscope/models/nano` beside the program), the source tree of a development build.
 std::vector<std::filesystem::path> embedded_model_candidates();

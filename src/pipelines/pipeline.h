@@ -90,6 +90,10 @@ struct LoadOptions {
   std::filesystem::path upscaler = {};  //!< folder of a latent upsampler, for a second pass at twice the size
   std::vector<checkpoint::LoraRequest> loras = {};
   checkpoint::LoraMode lora_mode = checkpoint::LoraMode::automatic;
+  //! Folder where encoded prompts are kept for runs to come (see prompt_cache.h), and how much of them; none when
+  //! empty.
+  std::filesystem::path prompt_cache = {};
+  uint64_t prompt_cache_bytes = 1'000'000'000;
 };
 
 //! Opens the sink of a clip; called once for each.

@@ -62,5 +62,17 @@ TEST(Manifests, AreFoundInTheSourceTree) {
   EXPECT_TRUE(fs::exists(manifests_path() / "ltx_video_2b_transformer.json")) << manifests_path();
 }
 
+TEST(CachePath, IsWhereTheDesktopsSpecificationHasIt) {
+  const std::string home = std::getenv("HOME") ? std::getenv("HOME") : "";
+  setenv("HOME", "/home/ada", 1);
+  setenv("XDG_CACHE_HOME", "/var/tmp/c", 1);
+  EXPECT_EQ(cache_path(), "/var/tmp/c/praxinoscope");
+  setenv("XDG_CACHE_HOME", "relative", 1);
+  EXPECT_EQ(cache_path(), "/home/ada/.cache/praxinoscope");
+  unsetenv("XDG_CACHE_HOME");
+  EXPECT_EQ(cache_path(), "/home/ada/.cache/praxinoscope");
+  home.empty() ? unsetenv("HOME") : setenv("HOME", home.c_str(), 1);
+}
+
 }  // namespace
 }  // namespace prax

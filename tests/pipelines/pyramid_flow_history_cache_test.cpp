@@ -60,6 +60,17 @@ TEST(PyramidFlowHistory, GrantsWhatThereIsRoomFor) {
   EXPECT_EQ(HistoryCache(0).grant(b, 1, 10), 0);
 }
 
+TEST(PyramidFlowHistory, TakesBackWhatWasNotUsed) {
+  HistoryCache cache(1000);
+  auto& a = cache.at(0, 0, 0);
+  EXPECT_EQ(cache.grant(a, 60, 10), 60);
+  cache.give_back(a, 60, 10);  // a spared call
+  EXPECT_EQ(cache.grant(a, 100, 10), 100);
+  a.tokens = 100;
+  cache.give_back(a, 100, 10);
+  EXPECT_EQ(cache.grant(cache.at(0, 0, 1), 1, 10), 0);
+}
+
 class PyramidFlowHistoryRun : public testing::TestWithParam<std::string> {};
 
 TEST_P(PyramidFlowHistoryRun, MemoryChangesNoBit) {

@@ -217,7 +217,8 @@ Tensor Transformer::unpatchify(const Tensor& rows, const Grid& grid) const {
 }
 
 Tensor Transformer::operator()(const Tensor& latents, const Tensor& text, float timestep, std::optional<float> ofs,
-                               const Rotary& rotary, const std::function<void()>& on_block) const {
+                               const Rotary& rotary, const std::function<void()>& on_block,
+                               nn::BlockCache* cache) const {
   const TransformerConfig& c = config_;
   const int64_t text_tokens = text.dim(0);
   Tensor x = patch_embed_(latents, text);
@@ -235,11 +236,15 @@ Tensor Transformer::operator()(const Tensor& latents, const Tensor& text, float 
   // Every norm takes silu of it.
   kernels::kernels().activate(time.raw(), DType::f32, time.numel(), kernels::Activation::silu, time.raw(), DType::f32);
 
+  Tensor of_video = x.slice(text_tokens, x.dim(0));  // nothing behind the blocks sees the text
+  if (cache) cache->before_first(of_video);
   for (const Block& block : blocks_) {
     attention(block, x, time, text_tokens, rotary);
     feed_forward(block, x, time, text_tokens);
     if (on_block) on_block();
+    if (cache && &block == &blocks_.front() && !cache->needs_others(of_video)) break;
   }
+  if (cache) cache->after_last(of_video);
 
   const Tensor modulation = norm_out_.linear(time, DType::f32);  // shift, scale
   nn::Norm final_norm;
@@ -247,7 +252,7 @@ Tensor Transformer::operator()(const Tensor& latents, const Tensor& text, float 
   final_norm.eps = c.norm_eps;
   final_norm.weight = data_or_null(norm_final_.weight);
   final_norm.bias = data_or_null(norm_final_.bias);
-  const Tensor video = nn::normalize(x.slice(text_tokens, x.dim(0)), final_norm, DType::f32);
+  const Tensor video = nn::normalize(of_video, final_norm, DType::f32);
   const float* shift = modulation.data<float>();
   const Tensor rows = proj_out_(
       normalize(video, norm_out_.norm, shift, shift + c.inner_dim(), kernels::activation_dtype(dtype_)), DType::f32);

@@ -8,6 +8,7 @@
 #include "models/cogvideox/patch_embed.h"
 #include "models/cogvideox/positions.h"
 #include "models/cogvideox/transformer_config.h"
+#include "nn/block_cache.h"
 
 namespace prax::models::cogvideox {
 
@@ -25,9 +26,10 @@ public:
 
   //! One clip. latents [frames, in_channels, height, width] f32; text [text_tokens, text_embed_dim] f32; `ofs` only
   //! where the config has ofs_embed_dim. -> prediction [frames, out_channels, height, width] f32. `on_block` is called
-  //! after each block.
+  //! after each block. With a cache the blocks behind the first may be spared.
   Tensor operator()(const Tensor& latents, const Tensor& text, float timestep, std::optional<float> ofs,
-                    const Rotary& rotary, const std::function<void()>& on_block = {}) const;
+                    const Rotary& rotary, const std::function<void()>& on_block = {},
+                    nn::BlockCache* cache = nullptr) const;
 
   //! Drops the packed weights.
   void release();

@@ -248,7 +248,7 @@ void Transformer::feed_forward(const Block& block, Tensor& x, const Tensor& ada)
 
 Tensor Transformer::operator()(const Tensor& hidden, const Tensor& text, std::span<const int64_t> mask,
                                std::span<const float> timesteps, const Rotary& rotary,
-                               const std::function<void()>& on_block) const {
+                               const std::function<void()>& on_block, nn::BlockCache* cache) const {
   const int64_t dim = config_.inner_dim();
   const DType dtype = kernels::activation_dtype(dtype_);
   // A masked key gets -10000, as in the reference, not minus infinity.
@@ -268,13 +268,16 @@ Tensor Transformer::operator()(const Tensor& hidden, const Tensor& text, std::sp
   gelu.activation = kernels::Activation::gelu_tanh;
   const Tensor captions = caption_2_(caption_1_(text, dtype, gelu), dtype);
 
+  if (cache) cache->before_first(x);
   for (const Block& block : blocks_) {
     const Tensor ada = modulation(block.scale_shift_table, temb, 6);
     self_attention(block, x, ada, rotary);
     cross_attention(block, x, captions, key_bias);
     feed_forward(block, x, ada);
     if (on_block) on_block();
+    if (cache && &block == &blocks_.front() && !cache->needs_others(x)) break;
   }
+  if (cache) cache->after_last(x);
 
   const Tensor shift_scale = modulation(scale_shift_table_, embedded, 2);
   nn::Norm norm;

@@ -6,6 +6,7 @@
 
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
+#include "nn/block_cache.h"
 #include "nn/embeddings.h"
 #include "nn/linear.h"
 
@@ -42,9 +43,10 @@ public:
 
   //! One clip. hidden [tokens, in_channels] f32; text [text_tokens, caption_channels] f32 with a 0/1 mask a token;
   //! one timestep, or one a token. -> prediction [tokens, out_channels] f32. `on_block` is called after each block.
+  //! With a cache the blocks behind the first may be spared.
   Tensor operator()(const Tensor& hidden, const Tensor& text, std::span<const int64_t> mask,
-                    std::span<const float> timesteps, const Rotary& rotary,
-                    const std::function<void()>& on_block = {}) const;
+                    std::span<const float> timesteps, const Rotary& rotary, const std::function<void()>& on_block = {},
+                    nn::BlockCache* cache = nullptr) const;
 
   //! Drops the packed weights.
   void release();

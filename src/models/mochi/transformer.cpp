@@ -368,7 +368,8 @@ void Transformer::feed_forward(const FeedForward& layer, Tensor& x, const Modula
 }
 
 Tensor Transformer::operator()(const Tensor& latents, const Tensor& text, std::span<const int64_t> mask, float timestep,
-                               const Rotary& rotary, const std::function<void()>& on_block) const {
+                               const Rotary& rotary, const std::function<void()>& on_block,
+                               nn::BlockCache* cache) const {
   const int64_t dim = config_.inner_dim(), text_dim = config_.pooled_projection_dim;
   const DType dtype = kernels::activation_dtype(dtype_);
   Tensor video = patch_embed_(patches(latents), DType::f32);
@@ -380,6 +381,7 @@ Tensor Transformer::operator()(const Tensor& latents, const Tensor& text, std::s
   const Tensor temb = conditioning(words, timestep);
   Tensor captions = words.dim(0) > 0 ? caption_(words, DType::f32) : Tensor::empty({0, text_dim});
 
+  if (cache) cache->before_first(video);  // nothing behind the blocks sees the text
   for (const Block& block : blocks_) {
     Tensor ada = block.modulation(temb, DType::f32);
     const auto parts = [&](float* first, int64_t width) {
@@ -395,7 +397,9 @@ Tensor Transformer::operator()(const Tensor& latents, const Tensor& text, std::s
     feed_forward(block.video.feed_forward, video, video_parts);
     if (!block.text_ends) feed_forward(block.text.feed_forward, captions, text_parts);
     if (on_block) on_block();
+    if (cache && &block == &blocks_.front() && !cache->needs_others(video)) break;
   }
+  if (cache) cache->after_last(video);
 
   const Tensor scale_shift = norm_out_(temb, DType::f32);
   nn::Norm norm;

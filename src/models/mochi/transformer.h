@@ -7,6 +7,7 @@
 
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
+#include "nn/block_cache.h"
 #include "nn/linear.h"
 
 namespace prax::models::mochi {
@@ -41,9 +42,11 @@ public:
 
   //! One clip. latents [in_channels, frames, height, width] f32; text [text_tokens, text_embed_dim] f32 with a 0/1 mask
   //! a token, padding behind the text; -> prediction [out_channels, frames, height, width] f32. `on_block` is called
-  //! after each block. Error(usage) when the latents cannot be cut into patches.
+  //! after each block. With a cache the blocks behind the first may be spared. Error(usage) when the latents cannot be
+  //! cut into patches.
   Tensor operator()(const Tensor& latents, const Tensor& text, std::span<const int64_t> mask, float timestep,
-                    const Rotary& rotary, const std::function<void()>& on_block = {}) const;
+                    const Rotary& rotary, const std::function<void()>& on_block = {},
+                    nn::BlockCache* cache = nullptr) const;
 
   //! Drops the packed weights.
   void release();

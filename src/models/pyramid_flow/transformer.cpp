@@ -125,7 +125,8 @@ Tensor Transformer::operator()(std::span<const Tensor> clips, const Tensor& text
 }
 
 Tensor Transformer::operator()(const Context& context, const Tensor& noisy, float timestep,
-                               const std::function<void()>& on_block, KeyValues* known, int64_t keep) const {
+                               const std::function<void()>& on_block, KeyValues* known, int64_t keep,
+                               nn::BlockCache* cache) const {
   const Sequence& sequence = context.sequence;
   const int64_t dim = sizes_.block.dim(), noisy_begin = sequence.noisy_begin(), tokens = sequence.tokens();
   const auto ends_a_frame = [&](int64_t count) {
@@ -148,20 +149,31 @@ Tensor Transformer::operator()(const Context& context, const Tensor& noisy, floa
   // Of the last block only the noisy tokens go on; the first frame's time has the text in it.
   const auto noisy_run = std::find_if(sequence.runs().begin(), sequence.runs().end(),
                                       [&](const Sequence::Run& run) { return run.end > noisy_begin; });
+  Tensor of_noisy = x.slice(noisy_begin - first, tokens - first);
+  if (cache) cache->before_first(of_noisy);
   size_t at = 0;
+  bool spared = false;
   const auto through = [&](const auto& block) {
+    if (spared) return;
     Scope scope{first, at + 1 == blocks ? noisy_run->begin : 0, keep, known ? &known->blocks[at] : nullptr};
     block(x, temb, sequence, context.positions, scope);
     ++at;
     if (on_block) on_block();
+    if (at == 1 && cache) spared = !cache->needs_others(of_noisy);
   };
+  const Tensor known_before = known && cache ? known->blocks[0] : Tensor();
   for (const JointBlock& block : joint_blocks_) through(block);
   for (const SingleBlock& block : single_blocks_) through(block);
-  if (known) known->tokens = std::max(first, keep);
+  if (cache) cache->after_last(of_noisy);
+  if (known && spared) {
+    known->blocks[0] = known_before;
+  } else if (known) {
+    known->tokens = std::max(first, keep);
+  }
 
   const Tensor scale_shift = norm_out_(temb);
-  const Tensor last = modulated(x.slice(noisy_begin - first, tokens - first), scale_shift.data<float>() + dim,
-                                scale_shift.data<float>(), kernels::activation_dtype(sizes_.block.dtype));
+  const Tensor last = modulated(of_noisy, scale_shift.data<float>() + dim, scale_shift.data<float>(),
+                                kernels::activation_dtype(sizes_.block.dtype));
   return unpatchify(proj_out_(last, DType::f32), sequence.noisy());
 }
 

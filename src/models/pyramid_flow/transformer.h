@@ -9,6 +9,7 @@
 #include "checkpoint/weights.h"
 #include "models/pyramid_flow/blocks.h"
 #include "models/pyramid_flow/sequence.h"
+#include "nn/block_cache.h"
 #include "nn/embeddings.h"
 #include "nn/linear.h"
 
@@ -60,9 +61,10 @@ public:
   //! The same as above. `known` are keys and values of the first tokens from a call with the same text, pooled text and
   //! timestep whose sequence began in the same way and had a noisy clip of the same size: since no token sees a later
   //! frame, they would come out as the same bits again. Afterwards it has those of the first `keep` tokens, which end
-  //! with a frame of the past.
+  //! with a frame of the past. With a cache the blocks behind the first may be spared; then `known` stays as it was.
   Tensor operator()(const Context& context, const Tensor& noisy, float timestep,
-                    const std::function<void()>& on_block = {}, KeyValues* known = nullptr, int64_t keep = 0) const;
+                    const std::function<void()>& on_block = {}, KeyValues* known = nullptr, int64_t keep = 0,
+                    nn::BlockCache* cache = nullptr) const;
   //! Memory of a token's keys and values.
   int64_t key_value_bytes() const;
 

@@ -91,7 +91,7 @@ std::vector<Argument> common_arguments(const checkpoint::Folder& folder) {
   const int64_t pixels = models::cogvideox::VaeConfig::from(folder.config("vae")).spatial_ratio();
   // The published models were trained at these rates; the reference has no such argument.
   const double rate = transformer.patch_size_t > 0 ? 16.0 : 8.0;
-  return {
+  std::vector<Argument> arguments{
       {"height", "int", transformer.sample_height * pixels, "height in pixels"},
       {"width", "int", transformer.sample_width * pixels, "width in pixels"},
       {"num_frames", "int", transformer.sample_frames, "frames of the clip"},
@@ -109,6 +109,8 @@ std::vector<Argument> common_arguments(const checkpoint::Folder& folder) {
       {"vae_tiling", "tiling", nullptr,
        "code in overlapping tiles as the reference's enable_tiling(): true, or {\"tile_sample_min_width\": 360, ...}"},
   };
+  add_step_saving(arguments);
+  return arguments;
 }
 
 std::vector<Argument>::iterator find_argument(std::vector<Argument>& arguments, const std::string& name) {
@@ -120,11 +122,12 @@ CogVideoXPipeline::CogVideoXPipeline(const checkpoint::Folder& folder, const Loa
     : folder_(folder),
       options_(options),
       arguments_(std::move(arguments)),
+      prompts_(folder_, options_),
       tokenizer_(text::T5Tokenizer::load(folder_.component_path("tokenizer"))),
       scheduler_config_(folder_.config("scheduler")) {
   apply_folder_defaults(folder_, arguments_);
   schedulers::make_cogvideox_scheduler(scheduler_config_);
-  text_encoder();  // opened now so that what is wrong with it is said before an hour of work
+  if (!prompts_.on()) text_encoder();  // opened now so that what is wrong with it is said before an hour of work
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::cogvideox::Transformer>(
@@ -155,7 +158,7 @@ CogVideoXPipeline::CogVideoXPipeline(const checkpoint::Folder& folder, const Loa
   };
   fits(config.in_channels, clip_channels * latents, "latents");
   fits(config.out_channels, latents, "predictions");
-  fits(config.text_embed_dim, text_encoder().config().d_model, "text");
+  fits(config.text_embed_dim, models::T5Config::from(folder_.config("text_encoder")).d_model, "text");
 }
 
 models::T5Encoder& CogVideoXPipeline::text_encoder() {
@@ -262,6 +265,7 @@ Run CogVideoXPipeline::begin(const Request& request, const Monitor& monitor) {
   require_utf8(request.prompt, "the prompt");
   require_utf8(request.negative_prompt, "the negative prompt");
   check_sizes(a);
+  check_step_saving(a);
   check_arguments(run.request);
   use_tiling(a);
   run.generator = Generator(request.seed);
@@ -310,9 +314,11 @@ Tensor CogVideoXPipeline::encode_text(const std::string& text, int64_t max_seque
   if (encoding.truncated > 0)
     log_warning("a prompt is too long: its last " + std::to_string(encoding.truncated) +
                 " tokens are cut (max_sequence_length is " + std::to_string(max_sequence_length) + ")");
-  const Tensor states = text_encoder()({encoding.ids}, [&](int64_t done, int64_t all) {
-    monitor.check();
-    monitor.report("text", done, all);
+  const Tensor states = prompts_.encoded("text_encoder", {encoding.ids}, {}, [&](const auto& ids, const auto& masks) {
+    return text_encoder()(ids, masks, [&](int64_t done, int64_t all) {
+      monitor.check();
+      monitor.report("text", done, all);
+    });
   });
   if (monitor.probe) {
     const std::string name = "text_encoder." + std::to_string(call);
@@ -355,17 +361,29 @@ std::vector<Tensor> CogVideoXPipeline::encode_prompts(const Run& run, const Moni
 
 Tensor CogVideoXPipeline::model_input(const Run& run) const { return unbatched(run.latents); }
 
+std::optional<float> CogVideoXPipeline::ofs() const {
+  return transformer_->config().ofs_embed_dim > 0 ? std::optional(ofs_value) : std::nullopt;
+}
+
+Tensor CogVideoXPipeline::answer(int64_t item, const Run& run, const Tensor& text, int64_t timestep,
+                                 const models::cogvideox::Rotary& rotary, const Monitor& monitor,
+                                 StepCache& cache) const {
+  return cache.call(item, run.latents, [&](nn::BlockCache* blocks) {
+    return (*transformer_)(
+        model_input(run), text, static_cast<float>(timestep), ofs(), rotary, [&] { monitor.check(); }, blocks);
+  });
+}
+
 Tensor CogVideoXPipeline::predict(const Run& run, const std::vector<Tensor>& prompts, int64_t timestep,
-                                  const models::cogvideox::Rotary& rotary, const Monitor& monitor) const {
-  const Tensor input = model_input(run);
-  std::optional<float> ofs;
-  if (transformer_->config().ofs_embed_dim > 0) ofs = ofs_value;
+                                  const models::cogvideox::Rotary& rotary, const Monitor& monitor,
+                                  StepCache& cache) const {
   std::vector<Tensor> inputs, texts, answers;
   for (const Tensor& text : prompts) {
-    inputs.push_back(batched(input));
+    const int64_t item = std::ssize(prompts) - 1 - std::ssize(answers);
+    answers.push_back(batched(answer(item, run, text, timestep, rotary, monitor, cache)));
+    if (!monitor.probe) continue;
+    inputs.push_back(batched(model_input(run)));
     texts.push_back(batched(text));
-    answers.push_back(
-        batched((*transformer_)(input, text, static_cast<float>(timestep), ofs, rotary, [&] { monitor.check(); })));
   }
   const Tensor prediction = Tensor::concat(answers, 0);
   if (monitor.probe) {
@@ -378,7 +396,7 @@ Tensor CogVideoXPipeline::predict(const Run& run, const std::vector<Tensor>& pro
       monitor.probe(name + ".in.image_rotary_emb.0", rotary.cos);
       monitor.probe(name + ".in.image_rotary_emb.1", rotary.sin);
     }
-    if (ofs) monitor.probe(name + ".in.ofs", Tensor::full({1}, *ofs));
+    if (ofs()) monitor.probe(name + ".in.ofs", Tensor::full({1}, *ofs()));
     monitor.probe(name + ".out", prediction);
   }
   return prediction;
@@ -419,17 +437,31 @@ void CogVideoXPipeline::denoise(Run& run, const Monitor& monitor) {
     monitor.report("text", 0, 1);
     const auto prompts = encode_prompts(run, monitor);
     const auto rotary = transformer_->rotary(run.latents.dim(1), run.latents.dim(3), run.latents.dim(4));
+    const std::vector<Tensor> unguided{prompts.back()};
+    const auto timestep_of = [&](int64_t step) {
+      return scheduler->timesteps()[static_cast<size_t>(first_step(a) + step)];
+    };
+    StepCache cache(run);
+    cache.recall(0, std::ssize(prompts), run.latents.shape(), [&](int64_t item, int64_t step, const Tensor& latents) {
+      Run then = run;
+      then.latents = latents;
+      answer(item, then, prompts[prompts.size() - 1 - static_cast<size_t>(item)], timestep_of(step), rotary, monitor,
+             cache);
+    });
     monitor.report("denoise", run.step, run.steps);
     while (run.step < run.steps) {
       monitor.check();
-      const int64_t index = first_step(a) + run.step;
-      const int64_t timestep = scheduler->timesteps()[static_cast<size_t>(index)];
-      const Tensor prediction = guide(predict(run, prompts, timestep, rotary, monitor), guidance_at(run, timestep));
+      const int64_t index = first_step(a) + run.step, timestep = timestep_of(run.step);
+      const bool guides = guides_at(a, run.step, run.steps);
+      if (!guides) cache.clear(1);
+      const Tensor prediction = guide(predict(run, guides ? prompts : unguided, timestep, rotary, monitor, cache),
+                                      guidance_at(run, timestep));
       const Tensor before = run.step > 0 ? run.state.at(predicted_state) : Tensor();
       auto step = scheduler->step(prediction, before, index, run.latents, run.generator);
       run.latents = std::move(step.sample);
       run.state[predicted_state] = std::move(step.original);
       ++run.step;
+      if (run.step == run.steps) cache.clear();
       if (monitor.probe) monitor.probe("step." + std::to_string(run.step - 1) + ".latents", run.latents);
       monitor.report("denoise", run.step, run.steps);
       if (monitor.after_step) monitor.after_step(run);

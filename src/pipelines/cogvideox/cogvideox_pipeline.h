@@ -7,6 +7,8 @@
 #include "models/cogvideox/vae.h"
 #include "models/text/t5_encoder.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/prompt_cache.h"
+#include "pipelines/step_saving.h"
 #include "schedulers/cogvideox_schedule.h"
 #include "text/t5_tokenizer.h"
 
@@ -69,8 +71,13 @@ private:
   std::vector<Tensor> encode_prompts(const Run& run, const Monitor& monitor);
   //! The denoiser's answer to every prompt: [prompts, frames, channels, height, width]
   Tensor predict(const Run& run, const std::vector<Tensor>& prompts, int64_t timestep,
-                 const models::cogvideox::Rotary& rotary, const Monitor& monitor) const;
+                 const models::cogvideox::Rotary& rotary, const Monitor& monitor, StepCache& cache) const;
+  //! Its answer to one: [frames, channels, height, width]. `item` is 0 for the prompt, 1 for the negative prompt.
+  Tensor answer(int64_t item, const Run& run, const Tensor& text, int64_t timestep,
+                const models::cogvideox::Rotary& rotary, const Monitor& monitor, StepCache& cache) const;
   double guidance_at(const Run& run, int64_t timestep) const;
+  //! What the denoiser is told of ofs, where it asks.
+  std::optional<float> ofs() const;
   //! Latents [frames, channels, height, width] of the run, as the decoder wants them: [channels, frames, height,
   //! width].
   Tensor unscaled(const Tensor& latents) const;
@@ -79,6 +86,7 @@ private:
   checkpoint::Folder folder_;
   LoadOptions options_;
   std::vector<Argument> arguments_;
+  PromptCache prompts_;
   text::T5Tokenizer tokenizer_;
   checkpoint::Config scheduler_config_;
   std::unique_ptr<models::T5Encoder> text_encoder_;

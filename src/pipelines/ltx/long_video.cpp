@@ -22,7 +22,7 @@ constexpr const char* ancestral = "LTXEulerAncestralRFScheduler";
 constexpr const char* flow_match = "FlowMatchEulerDiscreteScheduler";
 
 std::vector<Argument> window_arguments() {
-  return {
+  std::vector<Argument> arguments{
       {"prompt_segments", "segments", nullptr, "prompts by windows, instead of prompts separated by |"},
       {"height", "int", 512, "height in pixels"},
       {"width", "int", 704, "width in pixels"},
@@ -56,6 +56,8 @@ std::vector<Argument> window_arguments() {
       {"scheduler", "string", nullptr, "LTXEulerAncestralRFScheduler, or FlowMatchEulerDiscreteScheduler"},
       {"resize_mode", "string", "default", resize_mode_help},
   };
+  add_step_saving(arguments);
+  return arguments;
 }
 
 //! Frames [begin, end) of latents [1, C, F, H, W].
@@ -392,6 +394,7 @@ void LongVideo::denoise(Run& run, const Monitor& monitor) {
     release_text_encoder();
   }
   monitor.report("denoise", run.step, run.steps);
+  StepCache cache(run);
   while (run.step < run.steps) {
     const auto index = static_cast<size_t>(run.step / per_window);
     const Window w = window(run, index, spans[index]);
@@ -415,15 +418,28 @@ void LongVideo::denoise(Run& run, const Monitor& monitor) {
     }
     std::vector<Prompt> branches{prompts.at(by_window[index])};
     if (is_guided) branches.push_back(prompts.at(run.request.negative_prompt));
+    const std::vector<Prompt> unguided{branches.front()};
     const auto rotary = transformer_->rotary(coords);
+    const auto moment_at = [&](int64_t step) {
+      const float timestep =
+          schedule.timesteps()[static_cast<size_t>(schedule.steps()[static_cast<size_t>(step % per_window)])];
+      Moment now{"transformer." + std::to_string(step), {}, {grid.tokens(), 1}, &rotary, &coords, true};
+      for (int64_t token = 0; token < grid.tokens(); ++token) now.timesteps.push_back(timestep * free_of(token));
+      return now;
+    };
+    if (run.step % per_window == 0) cache.clear();
+    cache.recall(run.step - run.step % per_window, std::ssize(branches), {grid.tokens(), width},
+                 [&](int64_t item, int64_t step, const Tensor& latents) {
+                   answer(item, 1, latents, branches, moment_at(step), monitor, cache);
+                 });
     for (int64_t i = run.step % per_window; i < per_window; ++i) {
       monitor.check();
       const int64_t at = schedule.steps()[static_cast<size_t>(i)];
-      const float timestep = schedule.timesteps()[static_cast<size_t>(at)];
-      Moment now{"transformer." + std::to_string(run.step), {}, {grid.tokens(), 1}, &rotary, &coords, true};
-      for (int64_t token = 0; token < grid.tokens(); ++token) now.timesteps.push_back(timestep * free_of(token));
-      const Tensor prediction = guide(predict(run.latents, branches, now, monitor), 1,
-                                      a.at("guidance_scale").get<double>(), a.at("guidance_rescale").get<double>());
+      const bool guides = guides_at(a, i, per_window);
+      if (!guides) cache.clear(1);
+      const Tensor prediction =
+          guide(predict(run.latents, guides ? branches : unguided, moment_at(run.step), monitor, cache), 1,
+                a.at("guidance_scale").get<double>(), a.at("guidance_rescale").get<double>());
       // The model saw the latents as the last step left them; the step begins with the held parts in place.
       const Tensor before = blend(run.latents);
       run.latents = blend(schedule.step(prediction, at, before, run.generators.at("window")));
@@ -431,6 +447,7 @@ void LongVideo::denoise(Run& run, const Monitor& monitor) {
       if (monitor.probe) monitor.probe("step." + std::to_string(at) + ".latents", run.state.at("base"));
       monitor.report("denoise", run.step, run.steps);
       if (i + 1 == per_window) {
+        cache.clear();
         const Tensor out = unpack(run.latents, grid);
         const int64_t overlap = a.at("temporal_overlap").get<int64_t>() / vae_->config().temporal_compression_ratio;
         fuse(run, frames(out, 0, grid.frames - w.appended), overlap);

@@ -33,7 +33,7 @@ double standard_deviation(std::span<const float> values) {
 bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
 
 std::vector<Argument> common_arguments() {
-  return {
+  std::vector<Argument> arguments{
       {"height", "int", 512, "height in pixels"},
       {"width", "int", 704, "width in pixels"},
       {"num_frames", "int", 161, "frames of the clip"},
@@ -53,18 +53,21 @@ std::vector<Argument> common_arguments() {
       {"max_sequence_length", "int", 128, "tokens that the prompt is padded or cut to"},
       {"vae_tiling", "tiling", nullptr, tiling_help},
   };
+  add_step_saving(arguments);
+  return arguments;
 }
 
 LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& options, std::vector<Argument> arguments)
     : folder_(folder),
       options_(options),
       arguments_(std::move(arguments)),
+      prompts_(folder_, options_),
       tokenizer_(text::T5Tokenizer::load(folder_.component_path("tokenizer"))) {
   apply_folder_defaults(folder_, arguments_);
   const auto scheduler = folder_.config("scheduler");
   if (scheduler.get<std::string>("_class_name", "FlowMatchEulerDiscreteScheduler") == "FlowMatchEulerDiscreteScheduler")
     scheduler_options_ = schedulers::FlowMatchEulerOptions::from_config(scheduler);
-  text_encoder();  // opened now so that what is wrong with it is said before an hour of work
+  if (!prompts_.on()) text_encoder();  // opened now so that what is wrong with it is said before an hour of work
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::ltx::Transformer>(
@@ -75,11 +78,12 @@ LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& op
   vae_ =
       std::make_unique<models::ltx::Vae>(folder_.config("vae"), checkpoint::Weights(vae), wide_dtype(options_.dtype));
   checkpoint::require_all_used(*vae);
-  if (transformer_->config().caption_channels != text_encoder().config().d_model)
+  const auto text = models::T5Config::from(folder_.config("text_encoder"));
+  if (transformer_->config().caption_channels != text.d_model)
     throw Error(ErrorKind::checkpoint,
                 folder_.path().string() + ": the transformer wants text of " +
                     std::to_string(transformer_->config().caption_channels) + " channels, the text encoder gives " +
-                    std::to_string(text_encoder().config().d_model),
+                    std::to_string(text.d_model),
                 "the components are not from the same checkpoint");
 }
 
@@ -175,6 +179,7 @@ Run LtxPipeline::begin(const Request& request, const Monitor& monitor) {
   require_utf8(request.prompt, "the prompt");
   require_utf8(request.negative_prompt, "the negative prompt");
   check_sizes(a);
+  if (a.contains("cache")) check_step_saving(a);
   check_arguments(a);
   if (a.contains("vae_tiling")) tiling(a);
   run.generator = Generator(request.seed);
@@ -293,7 +298,9 @@ std::vector<LtxPipeline::Prompt> LtxPipeline::encode_texts(const std::vector<std
     monitor.check();
     monitor.report("text", done, all);
   };
-  const Tensor states = masks_text() ? text_encoder()(ids, masks, on_layer) : text_encoder()(ids, on_layer);
+  const Tensor states =
+      prompts_.encoded("text_encoder", ids, masks_text() ? masks : PromptCache::Tokens{},
+                       [&](const auto& some, const auto& masked) { return text_encoder()(some, masked, on_layer); });
   std::vector<Prompt> prompts;
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto row = static_cast<int64_t>(i);
@@ -340,18 +347,27 @@ void LtxPipeline::release_text_encoder() {
   release_cached_memory();
 }
 
+Tensor LtxPipeline::answer(int64_t item, int64_t batch, const Tensor& latents, const std::vector<Prompt>& prompts,
+                           const Moment& moment, const Monitor& monitor, StepCache& cache) const {
+  const int64_t b = item % batch;
+  const Prompt& prompt = prompts[static_cast<size_t>(item / batch)];
+  const Tensor text = prompt.embeds.slice(b, b + 1);
+  return cache.call(item, latents, [&](nn::BlockCache* blocks) {
+    return (*transformer_)(
+        latents, text.view({text.dim(1), text.dim(2)}), prompt.masks[static_cast<size_t>(b)], moment.timesteps,
+        *moment.rotary, [&] { monitor.check(); }, blocks);
+  });
+}
+
 Tensor LtxPipeline::predict(const Tensor& latents, const std::vector<Prompt>& prompts, const Moment& moment,
-                            const Monitor& monitor) {
+                            const Monitor& monitor, StepCache& cache) {
   const int64_t batch = latents.dim(0), branches = static_cast<int64_t>(prompts.size());
   const int64_t tokens = latents.dim(1), channels = transformer_->config().out_channels;
   Tensor prediction = Tensor::empty({branches * batch, tokens, channels});
   for (int64_t i = 0; i < branches * batch; ++i) {
-    const Prompt& prompt = prompts[static_cast<size_t>(branches - 1 - i / batch)];
     const int64_t b = i % batch;
-    const Tensor text = prompt.embeds.slice(b, b + 1);
-    const Tensor out = (*transformer_)(latents.slice(b, b + 1).view({tokens, latents.dim(2)}),
-                                       text.view({text.dim(1), text.dim(2)}), prompt.masks[static_cast<size_t>(b)],
-                                       moment.timesteps, *moment.rotary, [&] { monitor.check(); });
+    const Tensor out = answer(b + batch * (branches - 1 - i / batch), batch,
+                              latents.slice(b, b + 1).view({tokens, latents.dim(2)}), prompts, moment, monitor, cache);
     std::memcpy(prediction.slice(i, i + 1).raw(), out.raw(), out.bytes());
   }
   if (monitor.probe) {
@@ -430,24 +446,40 @@ void LtxPipeline::denoise(Run& run, const Monitor& monitor) {
     monitor.report("text", 0, 1);
     const auto prompts = encode_prompts(run, guided(a), monitor);
     Tensor coords;
+    const std::vector<Prompt> unguided{prompts.front()};
     auto rotary = positions(run, coords);
+    const auto moment_of = [&](const Run& at) {
+      const float timestep = scheduler.timesteps()[static_cast<size_t>(schedule_index(at))];
+      Moment now = moment(at, timestep);
+      now.name = "transformer." + std::to_string(at.step);
+      now.rotary = &rotary;
+      if (coords.defined()) now.coords = &coords;
+      return now;
+    };
+    const int64_t batch = run.latents.dim(0), pass_steps = run.steps / count_passes(run);
+    StepCache cache(run);
+    cache.recall(run.step - run.step % pass_steps, batch * std::ssize(prompts),
+                 {run.latents.dim(1), run.latents.dim(2)}, [&](int64_t item, int64_t step, const Tensor& latents) {
+                   Run then = run;
+                   then.step = step;
+                   answer(item, batch, latents, prompts, moment_of(then), monitor, cache);
+                 });
     monitor.report("denoise", run.step, run.steps);
     while (run.step < run.steps) {
       monitor.check();
       const int64_t i = run.step;
-      const float timestep = scheduler.timesteps()[static_cast<size_t>(schedule_index(run))];
-      before_step(run, timestep);
-      Moment now = moment(run, timestep);
-      now.name = "transformer." + std::to_string(i);
-      now.rotary = &rotary;
-      if (coords.defined()) now.coords = &coords;
-      const Tensor prediction = guide(predict(run.latents, prompts, now, monitor), run.latents.dim(0),
+      before_step(run, scheduler.timesteps()[static_cast<size_t>(schedule_index(run))]);
+      const Moment now = moment_of(run);
+      const bool guides = guides_at(a, i % pass_steps, pass_steps);
+      if (!guides) cache.clear(batch);
+      const Tensor prediction = guide(predict(run.latents, guides ? prompts : unguided, now, monitor, cache), batch,
                                       a.at("guidance_scale").get<double>(), a.at("guidance_rescale").get<double>());
       expect_end(run, prediction, now, scheduler.options().num_train_timesteps);
       run.latents = step(run, scheduler, prediction);
       run.step = i + 1;
       if (monitor.probe) monitor.probe("step." + std::to_string(i) + ".latents", run.latents);
-      if (run.step < run.steps && run.step % (run.steps / count_passes(run)) == 0) {
+      if (run.step % pass_steps == 0) cache.clear();
+      if (run.step < run.steps && run.step % pass_steps == 0) {
         next_pass(run);
         rotary = positions(run, coords);
       }

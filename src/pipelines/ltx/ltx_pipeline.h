@@ -8,6 +8,8 @@
 #include "pipelines/ltx/decoding.h"
 #include "pipelines/ltx/latents.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/prompt_cache.h"
+#include "pipelines/step_saving.h"
 #include "schedulers/flow_match_euler.h"
 #include "text/t5_tokenizer.h"
 
@@ -115,7 +117,10 @@ protected:
   //! The denoiser's answer for every clip: negative prompt first, as the reference stacks them: [branches * B, tokens,
   //! C]
   Tensor predict(const Tensor& latents, const std::vector<Prompt>& prompts, const Moment& moment,
-                 const Monitor& monitor);
+                 const Monitor& monitor, StepCache& cache);
+  //! Its answer for one clip, latents [tokens, C], and one prompt: `item` is clip + B * prompt.
+  Tensor answer(int64_t item, int64_t batch, const Tensor& latents, const std::vector<Prompt>& prompts,
+                const Moment& moment, const Monitor& monitor, StepCache& cache) const;
   //! uncond + scale (text - uncond), rescaled.
   static Tensor guide(const Tensor& prediction, int64_t batch, double scale, double rescale);
   //! How the autoencoder cuts what is large: the argument vae_tiling.
@@ -124,6 +129,7 @@ protected:
   checkpoint::Folder folder_;
   LoadOptions options_;
   std::vector<Argument> arguments_;
+  PromptCache prompts_;
   text::T5Tokenizer tokenizer_;
   std::unique_ptr<models::T5Encoder> text_encoder_;
   std::unique_ptr<models::ltx::Transformer> transformer_;

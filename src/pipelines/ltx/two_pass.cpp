@@ -173,7 +173,9 @@ void TwoPass::denoise(Run& run, const Monitor& monitor) {
     if (monitor.probe) monitor.probe("upsampled", second.tensors["latents"]);
     release_cached_memory();
     monitor.report("upsample", 1, 1);
-    take(main_.begin(second, monitor), before);
+    Run refined = main_.begin(second, monitor);
+    add_calls(drafted, refined);
+    take(std::move(refined), before);
   } else {
     take(pass_of(run), before);
   }

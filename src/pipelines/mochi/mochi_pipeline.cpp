@@ -27,8 +27,8 @@ std::array<int64_t*, 4> sizes_of(models::mochi::Tiling& t) {
           &t.tile_sample_stride_width};
 }
 
-std::vector<Argument> reference_arguments() {
-  return {
+std::vector<Argument> all_arguments() {
+  std::vector<Argument> arguments{
       {"height", "int", 480, "height in pixels"},
       {"width", "int", 848, "width in pixels"},
       {"num_frames", "int", 19, "frames of the clip"},
@@ -47,6 +47,8 @@ std::vector<Argument> reference_arguments() {
        "decode in overlapping tiles as the reference's enable_tiling(): true, or {\"tile_sample_min_width\": 256, "
        "...}"},
   };
+  add_step_saving(arguments);
+  return arguments;
 }
 
 bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
@@ -100,13 +102,14 @@ std::optional<models::mochi::Tiling> tiling_of(const json& value) {
 MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions& options)
     : folder_(folder),
       options_(options),
-      arguments_(reference_arguments()),
+      arguments_(all_arguments()),
+      prompts_(folder_, options_),
       force_zeros_for_empty_prompt_(checkpoint::Config::read(folder.path() / "model_index.json")
                                         .get<bool>("force_zeros_for_empty_prompt", false)),
       tokenizer_(text::T5Tokenizer::load(folder_.component_path("tokenizer"))),
       scheduler_options_(schedulers::FlowMatchEulerOptions::from_config(folder_.config("scheduler"))) {
   apply_folder_defaults(folder_, arguments_);
-  text_encoder();  // opened now so that what is wrong with it is said before an hour of work
+  if (!prompts_.on()) text_encoder();  // opened now so that what is wrong with it is said before an hour of work
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::mochi::Transformer>(
@@ -126,7 +129,7 @@ MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions
                   "the components are not from the same checkpoint");
   };
   const auto& config = transformer_->config();
-  fits(config.text_embed_dim, text_encoder().config().d_model, "text");
+  fits(config.text_embed_dim, models::T5Config::from(folder_.config("text_encoder")).d_model, "text");
   fits(config.in_channels, vae_->config().latent_channels, "latents");
   fits(config.in_channels, config.out_channels, "predictions");
 }
@@ -201,6 +204,7 @@ Run MochiPipeline::begin(const Request& request, const Monitor&) {
   require_utf8(request.prompt, "the prompt");
   require_utf8(request.negative_prompt, "the negative prompt");
   check_sizes(a);
+  check_step_saving(a);
   run.generator = Generator(request.seed);
   run.global_generator = Generator(request.global_seed.value_or(request.seed));
   run.steps = static_cast<int64_t>(schedule(a).timesteps().size());
@@ -261,10 +265,13 @@ MochiPipeline::Prompt MochiPipeline::encode_text(const std::string& text, int64_
     std::fill(encoding.ids.begin(), encoding.ids.end(), 0);
     std::fill(encoding.mask.begin(), encoding.mask.end(), 0);
   }
-  const Tensor states = text_encoder()({encoding.ids}, {encoding.mask}, [&](int64_t done, int64_t all) {
-    monitor.check();
-    monitor.report("text", done, all);
-  });
+  const auto encode = [&](const auto& ids, const auto& masks) {
+    return text_encoder()(ids, masks, [&](int64_t done, int64_t all) {
+      monitor.check();
+      monitor.report("text", done, all);
+    });
+  };
+  const Tensor states = prompts_.encoded("text_encoder", {encoding.ids}, {encoding.mask}, encode);
   if (monitor.probe) {
     const std::string name = "text_encoder." + std::to_string(call);
     monitor.probe(name + ".in.0", Tensor::from<int64_t>({1, max_sequence_length}, encoding.ids));
@@ -299,8 +306,20 @@ std::vector<MochiPipeline::Prompt> MochiPipeline::encode_prompts(const Run& run,
   return prompts;
 }
 
+Tensor MochiPipeline::answer(int64_t item, int64_t batch, const Tensor& latents, const std::vector<Prompt>& prompts,
+                             float timestep, const models::mochi::Rotary& rotary, const Monitor& monitor,
+                             StepCache& cache) const {
+  const int64_t b = item % batch;
+  const Prompt& prompt = prompts[prompts.size() - 1 - static_cast<size_t>(item / batch)];
+  return cache.call(item, latents, [&](nn::BlockCache* blocks) {
+    return (*transformer_)(
+        latents, mochi::item(prompt.embeds, b), prompt.masks[static_cast<size_t>(b)], timestep, rotary,
+        [&] { monitor.check(); }, blocks);
+  });
+}
+
 Tensor MochiPipeline::predict(const Run& run, const std::vector<Prompt>& prompts, float timestep,
-                              const models::mochi::Rotary& rotary, const Monitor& monitor) const {
+                              const models::mochi::Rotary& rotary, const Monitor& monitor, StepCache& cache) const {
   std::vector<Tensor> hidden, text, masks;
   for (const Prompt& prompt : prompts) {
     hidden.push_back(run.latents);
@@ -311,10 +330,9 @@ Tensor MochiPipeline::predict(const Run& run, const std::vector<Prompt>& prompts
   shape[0] *= static_cast<int64_t>(prompts.size());
   Tensor prediction = Tensor::empty(shape);
   for (int64_t i = 0; i < shape[0]; ++i) {
-    const Prompt& prompt = prompts[static_cast<size_t>(i / batch)];
-    const auto& mask = prompt.masks[static_cast<size_t>(i % batch)];
-    const Tensor out = (*transformer_)(item(run.latents, i % batch), item(prompt.embeds, i % batch), mask, timestep,
-                                       rotary, [&] { monitor.check(); });
+    const auto& mask = prompts[static_cast<size_t>(i / batch)].masks[static_cast<size_t>(i % batch)];
+    const Tensor out = answer(i % batch + batch * (std::ssize(prompts) - 1 - i / batch), batch,
+                              item(run.latents, i % batch), prompts, timestep, rotary, monitor, cache);
     std::memcpy(prediction.slice(i, i + 1).raw(), out.raw(), out.bytes());
     if (monitor.probe) masks.push_back(Tensor::from<int64_t>({1, static_cast<int64_t>(mask.size())}, mask));
   }
@@ -354,12 +372,23 @@ void MochiPipeline::denoise(Run& run, const Monitor& monitor) {
     monitor.report("text", 0, 1);
     const auto prompts = encode_prompts(run, monitor);
     const auto rotary = transformer_->rotary(run.latents.dim(2), run.latents.dim(3), run.latents.dim(4));
+    const std::vector<Prompt> unguided{prompts.back()};
+    const int64_t batch = run.latents.dim(0);
+    StepCache cache(run);
+    cache.recall(0, batch * std::ssize(prompts), item(run.latents, 0).shape(),
+                 [&](int64_t each, int64_t step, const Tensor& latents) {
+                   answer(each, batch, latents, prompts, scheduler.timesteps()[static_cast<size_t>(step)], rotary,
+                          monitor, cache);
+                 });
     monitor.report("denoise", run.step, run.steps);
     while (run.step < run.steps) {
       monitor.check();
       const auto i = static_cast<size_t>(run.step);
-      const Tensor prediction = guide(predict(run, prompts, scheduler.timesteps()[i], rotary, monitor),
-                                      run.latents.dim(0), a.at("guidance_scale").get<double>());
+      const bool guides = guides_at(a, run.step, run.steps);
+      if (!guides) cache.clear(batch);
+      const Tensor prediction =
+          guide(predict(run, guides ? prompts : unguided, scheduler.timesteps()[i], rotary, monitor, cache), batch,
+                a.at("guidance_scale").get<double>());
       // Where the clips end if the prediction holds.
       denoised_ = Tensor::empty(run.latents.shape());
       for (int64_t j = 0; j < denoised_.numel(); ++j)
@@ -369,6 +398,7 @@ void MochiPipeline::denoise(Run& run, const Monitor& monitor) {
       run.latents = scheduler.step(prediction, run.step, run.latents, &run.global_generator);
       if (monitor.probe) monitor.probe("step." + std::to_string(run.step) + ".latents", run.latents);
       ++run.step;
+      if (run.step == run.steps) cache.clear();
       monitor.report("denoise", run.step, run.steps);
       if (monitor.after_step) monitor.after_step(run);
     }

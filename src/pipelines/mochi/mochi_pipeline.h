@@ -7,6 +7,8 @@
 #include "models/mochi/vae.h"
 #include "models/text/t5_encoder.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/prompt_cache.h"
+#include "pipelines/step_saving.h"
 #include "schedulers/flow_match_euler.h"
 #include "text/t5_tokenizer.h"
 
@@ -50,13 +52,18 @@ private:
   std::vector<Prompt> encode_prompts(const Run& run, const Monitor& monitor);
   //! The denoiser's answer for every clip with every prompt: [prompts * B, C, F, H, W]
   Tensor predict(const Run& run, const std::vector<Prompt>& prompts, float timestep,
-                 const models::mochi::Rotary& rotary, const Monitor& monitor) const;
+                 const models::mochi::Rotary& rotary, const Monitor& monitor, StepCache& cache) const;
+  //! Its answer for one clip, latents [C, F, H, W], and one prompt: `item` is clip + B * prompt, the negative prompt
+  //! being the second.
+  Tensor answer(int64_t item, int64_t batch, const Tensor& latents, const std::vector<Prompt>& prompts, float timestep,
+                const models::mochi::Rotary& rotary, const Monitor& monitor, StepCache& cache) const;
   //! _decode's input: latents * std / scaling_factor + mean.
   Tensor denormalize(const Tensor& latents) const;
 
   checkpoint::Folder folder_;
   LoadOptions options_;
   std::vector<Argument> arguments_;
+  PromptCache prompts_;
   bool force_zeros_for_empty_prompt_;
   text::T5Tokenizer tokenizer_;
   schedulers::FlowMatchEulerOptions scheduler_options_;

@@ -19,6 +19,10 @@ public:
   }
   //! How many tokens `known` may keep of those wanted: these, or as many as it has where there is no room for more.
   int64_t grant(const models::pyramid_flow::KeyValues& known, int64_t wanted, int64_t token_bytes);
+  //! Takes back what was granted for tokens that `known` did not come to have.
+  void give_back(const models::pyramid_flow::KeyValues& known, int64_t granted, int64_t token_bytes) {
+    used_ -= (granted - known.tokens) * token_bytes;
+  }
 
 private:
   int64_t budget_, used_ = 0;

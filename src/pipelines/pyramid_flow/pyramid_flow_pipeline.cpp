@@ -25,38 +25,41 @@ constexpr int64_t small_tile = 256, large_tile = 512;
 constexpr double usual_video_guidance = 7.0, usual_picture_guidance = 4.0;
 
 std::vector<Argument> all_arguments() {
-  return {{"input_image", "picture", nullptr, "the first frame"},
-          {"resize_mode", "string", "crop",
-           "how a picture of another shape is made to fit: crop (as the authors' demo), "
-           "default (stretched), fill"},
-          {"model_variant", "string", nullptr,
-           "folder of the transformer: diffusion_transformer_384p, _768p, _image; the "
-           "one that suits the size where it is left out"},
-          {"height", "int", nullptr, "pixels, a multiple of 64"},
-          {"width", "int", nullptr, "pixels, a multiple of 64"},
-          {"temp", "int", 1, "frames of latents: 1 is a picture, each further one makes 8 frames"},
-          {"num_inference_steps", "int or ints", 28, "steps in each stage of the first frame; with a picture, of all"},
-          {"video_num_inference_steps", "int or ints", 28, "steps in each stage of the other frames"},
-          {"guidance_scale", "float", 7.0, "guidance of the first frame; 0 is without guidance"},
-          {"video_guidance_scale", "float", nullptr, "guidance of the other frames (7, with a picture 4)"},
-          {"min_guidance_scale", "float", 2.0, "with use_linear_guidance: where guidance stops to fall"},
-          {"use_linear_guidance", "bool", false, "guidance falls by alpha with each frame of latents"},
-          {"alpha", "float", 0.5, "with use_linear_guidance: by how much"},
-          {"num_images_per_prompt", "int", 1, "the authors' code makes one"},
-          {"save_memory", "bool", true, "with vae_tiling: tiles of 256 pixels in place of 512"},
-          {"vae_tiling", "bool", false,
-           "code pictures that are larger than a tile in overlapping tiles (enable_tiling); "
-           "pictures then come when the last tile is decoded"},
-          {"timestep_shift", "float", 1.0, "shift of the noise levels"},
-          {"stage_range", "floats", json::array({0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0}), "where the stages meet"},
-          {"scheduler_gamma", "float", 1.0 / 3.0, "of the noise that a stage begins with"},
-          {"frame_rate", "float", 24.0, "frames a second"},
-          {"stream", "bool", true,
-           "decode each frame of latents when it is done, with the decoder's weights beside the "
-           "denoiser's in memory; false: all of them at the end, in less memory"},
-          {"history_memory", "float", 2.0,
-           "GB for what later frames use again of earlier ones; saves time and changes "
-           "nothing else"}};
+  std::vector<Argument> arguments{
+      {"input_image", "picture", nullptr, "the first frame"},
+      {"resize_mode", "string", "crop",
+       "how a picture of another shape is made to fit: crop (as the authors' demo), "
+       "default (stretched), fill"},
+      {"model_variant", "string", nullptr,
+       "folder of the transformer: diffusion_transformer_384p, _768p, _image; the "
+       "one that suits the size where it is left out"},
+      {"height", "int", nullptr, "pixels, a multiple of 64"},
+      {"width", "int", nullptr, "pixels, a multiple of 64"},
+      {"temp", "int", 1, "frames of latents: 1 is a picture, each further one makes 8 frames"},
+      {"num_inference_steps", "int or ints", 28, "steps in each stage of the first frame; with a picture, of all"},
+      {"video_num_inference_steps", "int or ints", 28, "steps in each stage of the other frames"},
+      {"guidance_scale", "float", 7.0, "guidance of the first frame; 0 is without guidance"},
+      {"video_guidance_scale", "float", nullptr, "guidance of the other frames (7, with a picture 4)"},
+      {"min_guidance_scale", "float", 2.0, "with use_linear_guidance: where guidance stops to fall"},
+      {"use_linear_guidance", "bool", false, "guidance falls by alpha with each frame of latents"},
+      {"alpha", "float", 0.5, "with use_linear_guidance: by how much"},
+      {"num_images_per_prompt", "int", 1, "the authors' code makes one"},
+      {"save_memory", "bool", true, "with vae_tiling: tiles of 256 pixels in place of 512"},
+      {"vae_tiling", "bool", false,
+       "code pictures that are larger than a tile in overlapping tiles (enable_tiling); "
+       "pictures then come when the last tile is decoded"},
+      {"timestep_shift", "float", 1.0, "shift of the noise levels"},
+      {"stage_range", "floats", json::array({0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0}), "where the stages meet"},
+      {"scheduler_gamma", "float", 1.0 / 3.0, "of the noise that a stage begins with"},
+      {"frame_rate", "float", 24.0, "frames a second"},
+      {"stream", "bool", true,
+       "decode each frame of latents when it is done, with the decoder's weights beside the "
+       "denoiser's in memory; false: all of them at the end, in less memory"},
+      {"history_memory", "float", 2.0,
+       "GB for what later frames use again of earlier ones; saves time and changes "
+       "nothing else"}};
+  add_step_saving(arguments);
+  return arguments;
 }
 
 //! "num_inference_steps" as one number a stage. Error(usage).
@@ -219,6 +222,7 @@ void PyramidFlowPipeline::check(const json& a, bool with_picture) const {
     throw Error(ErrorKind::usage, "history_memory is " + a.at("history_memory").dump() + ", which cannot be",
                 "use 0 or more GB");
   media::fit_named(a.at("resize_mode").get<std::string>());
+  check_step_saving(a);
   scheduler(a);
 }
 
@@ -366,20 +370,35 @@ double PyramidFlowPipeline::guidance_of(const Run& run, int64_t unit) const {
   return unit == 0 ? scale : a.at("video_guidance_scale").get<double>();
 }
 
+bool PyramidFlowPipeline::guides(const Run& run, const Place& at) {
+  int64_t index = at.index, count = 0;
+  for (int64_t stage = 0; stage < stages; ++stage) {
+    const int64_t steps = stage_steps(run, {at.unit, stage, 0});
+    count += steps;
+    if (stage < at.stage) index += steps;
+  }
+  return is_guided(run) && guides_at(run.request.arguments, index, count);
+}
+
 //! The velocities of the noisy frame, one a prompt.
 Tensor PyramidFlowPipeline::predict(const Run& run, const Place& at,
-                                    const std::vector<models::pyramid_flow::Context>& contexts, double timestep,
-                                    HistoryCache& cache, const Monitor& monitor) {
+                                    std::span<const models::pyramid_flow::Context> contexts, double timestep,
+                                    HistoryCache& history, StepCache& cache, const Monitor& monitor) {
   const auto clean = run.state.find("clean");
   const int64_t settled = clean == run.state.end() ? 0 : settled_frames(clean->second.dim(1), at.stage);
   std::vector<Tensor> velocities;
   for (size_t i = 0; i < contexts.size(); ++i) {
     const auto& runs = contexts[i].sequence.runs();
-    auto& known = cache.at(at.stage, at.index, i);
-    const int64_t keep = cache.grant(known, settled == 0 ? 0 : runs[static_cast<size_t>(settled) - 1].end,
-                                     transformer_->key_value_bytes());
-    velocities.push_back(batched((*transformer_)(
-        contexts[i], unbatched(run.latents), static_cast<float>(timestep), [&] { monitor.check(); }, &known, keep)));
+    const size_t item = contexts.size() - 1 - i;  // 0 for the prompt, 1 for the negative prompt
+    auto& known = history.at(at.stage, at.index, item);
+    const int64_t keep = history.grant(known, settled == 0 ? 0 : runs[static_cast<size_t>(settled) - 1].end,
+                                       transformer_->key_value_bytes());
+    velocities.push_back(batched(cache.call(static_cast<int64_t>(item), run.latents, [&](nn::BlockCache* blocks) {
+      return (*transformer_)(
+          contexts[i], unbatched(run.latents), static_cast<float>(timestep), [&] { monitor.check(); }, &known, keep,
+          blocks);
+    })));
+    history.give_back(known, keep, transformer_->key_value_bytes());
   }
   return velocities.size() == 1 ? velocities[0] : Tensor::concat(velocities, 0);
 }
@@ -430,7 +449,8 @@ void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnF
     const std::vector<Prompt> prompts = encode_prompts(run, monitor);
     if (begun) on_frames(run);
     monitor.report("denoise", run.step, run.steps);
-    HistoryCache cache(static_cast<int64_t>(a.at("history_memory").get<double>() * gigabyte));
+    HistoryCache known(static_cast<int64_t>(a.at("history_memory").get<double>() * gigabyte));
+    StepCache cache(run);
     schedulers::PyramidFlowMatchScheduler::Steps steps;
     std::vector<models::pyramid_flow::Context> contexts;  // of the prompts, in this stage
     while (run.step < run.steps) {
@@ -446,6 +466,16 @@ void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnF
         for (const Prompt& prompt : prompts)
           contexts.push_back(transformer_->prepare(history, unbatched(run.latents).shape(),
                                                    prompt.embeds.slice(0, prompt.tokens()), prompt.pooled));
+        if (at.index == 0) cache.clear();
+        cache.recall(run.step - at.index, std::ssize(contexts), run.latents.shape(),
+                     [&](int64_t item, int64_t step, const Tensor& latents) {
+                       const double timestep = steps.timesteps[static_cast<size_t>(at.index + step - run.step)];
+                       cache.call(item, latents, [&](nn::BlockCache* blocks) {
+                         return (*transformer_)(
+                             contexts[contexts.size() - 1 - static_cast<size_t>(item)], unbatched(latents),
+                             static_cast<float>(timestep), [&] { monitor.check(); }, nullptr, 0, blocks);
+                       });
+                     });
         if (monitor.probe && at.index == 0) {
           monitor.probe(name + ".timesteps", list_of(steps.timesteps));
           monitor.probe(name + ".sigmas", list_of(steps.sigmas));
@@ -455,11 +485,13 @@ void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnF
         }
       }
       const std::string step_name = name + ".step" + std::to_string(at.index);
-      const Tensor predicted =
-          predict(run, at, contexts, steps.timesteps[static_cast<size_t>(at.index)], cache, monitor);
+      const bool guided = guides(run, at);
+      if (!guided) cache.clear(1);
+      const Tensor predicted = predict(run, at, std::span(contexts).last(guided ? contexts.size() : 1),
+                                       steps.timesteps[static_cast<size_t>(at.index)], known, cache, monitor);
       if (monitor.probe) monitor.probe(step_name + ".model_output", predicted);
       Tensor velocity = predicted.slice(0, 1);
-      if (is_guided(run)) {
+      if (guided) {
         const auto scale = static_cast<float>(guidance_of(run, at.unit));
         velocity = velocity.clone();
         const float* text = predicted.data<float>() + velocity.numel();
@@ -470,6 +502,7 @@ void PyramidFlowPipeline::take_steps(Run& run, const Monitor& monitor, const OnF
       }
       run.latents = schedulers::PyramidFlowMatchScheduler::step(steps, at.index, velocity, run.latents);
       ++run.step;
+      if (run.step == run.steps) cache.clear();
       if (monitor.probe) monitor.probe(step_name + ".latents", run.latents);
       const bool unit_ends = run.step == run.steps || plan[static_cast<size_t>(run.step)].unit != at.unit;
       if (unit_ends) keep_frame(run);

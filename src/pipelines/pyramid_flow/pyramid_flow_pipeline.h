@@ -9,6 +9,7 @@
 #include "pipelines/pyramid_flow/latents.h"
 #include "pipelines/pyramid_flow/picture_stream.h"
 #include "pipelines/pyramid_flow/prompts.h"
+#include "pipelines/step_saving.h"
 #include "schedulers/pyramid_flow_match.h"
 
 namespace prax::pipelines::pyramid_flow {
@@ -62,8 +63,10 @@ private:
   //! Whether a run begins with a picture.
   static bool begins_with_picture(const Run& run);
   double guidance_of(const Run& run, int64_t unit) const;
-  Tensor predict(const Run& run, const Place& at, const std::vector<models::pyramid_flow::Context>& contexts,
-                 double timestep, HistoryCache& cache, const Monitor& monitor);
+  //! Whether the step is guided; the steps of a unit count as the whole.
+  static bool guides(const Run& run, const Place& at);
+  Tensor predict(const Run& run, const Place& at, std::span<const models::pyramid_flow::Context> contexts,
+                 double timestep, HistoryCache& history, StepCache& cache, const Monitor& monitor);
   models::pyramid_flow::VaeTiling tiling(const nlohmann::json& arguments) const;
 
   checkpoint::Folder folder_;
