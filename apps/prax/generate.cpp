@@ -83,8 +83,8 @@ void generate(Options& o, const CLI::App& command) {
     throw Error(ErrorKind::usage, "--preview-every must be at least 1", "it counts steps");
   if (!o.resume.empty()) return resume(o, command, started);
   if (o.session.model.empty()) o.session.model = "nano";
-  compute_dtype(o.session.dtype);
   const fs::path model = resolve_model(o.session.model);
+  o.session.dtype = name_of_compute(compute_dtype(o.session.dtype, model, o.session.variant));
   o.request.promptless = !checkpoint::Folder::open(model).find("text_encoder");
   const auto request = make_request(o.request);
   const auto intent = make_intent(o.request);
@@ -143,7 +143,8 @@ void add_generate(CLI::App& app, int&) {
        "A latent upsampler's folder: draft, enlarge, refine");
   several("--lora", o->request.loras, "FILE[:WEIGHT]", "A LoRA file, with a weight of any sign; may be repeated");
   text("--model", o->session.model, "FOLDER", "How", "A model folder, or nano (the embedded model)");
-  text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default), int8 or f32");
+  text("--dtype", o->session.dtype, "TYPE", "How",
+       "Arithmetic of the products: bf16, int8 or f32 (default: int8 for a quantized folder, else bf16)");
   text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");
   text("--threads", o->threads, "N", "How", "Processors to use")->check(whole_number(1, most_threads));
   text("--resume", o->resume, "RUN", "Runs", "Go on with an interrupted run (OUT.prax)");

@@ -9,6 +9,7 @@
 #include "base/human.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/denoisers.h"
 
 namespace prax::app {
 
@@ -47,7 +48,7 @@ std::map<std::string, std::string> describe(const pipelines::Run& run, const std
           {"arguments", request.arguments.dump()},
           {"model", model_name(model)},
           {"pipeline", reference_class},
-          {"dtype", std::string(dtype == DType::i8 ? "int8" : prax::name_of(dtype))},
+          {"dtype", name_of_compute(dtype)},
           {"software", "prax " PRAX_VERSION}};
 }
 
@@ -74,6 +75,13 @@ DType compute_dtype(const std::string& name) {
   if (name == "int8") return DType::i8;
   throw Error(ErrorKind::usage, "--dtype is '" + name + "', which cannot be",
               "use bf16 (the usual), int8 (half the memory) or f32 (exact)");
+}
+
+std::string name_of_compute(DType dtype) { return dtype == DType::i8 ? "int8" : std::string(prax::name_of(dtype)); }
+
+DType compute_dtype(const std::string& asked, const fs::path& folder, const std::string& variant) {
+  if (!asked.empty()) return compute_dtype(asked);
+  return pipelines::stored_dtype(checkpoint::Folder::open(folder), variant);
 }
 
 uint64_t peak_memory() {

@@ -29,8 +29,12 @@ std::vector<std::filesystem::path> clip_paths(const std::filesystem::path& outpu
 pipelines::OpenSink clip_writers(const std::filesystem::path& output, int64_t count, int quality,
                                  std::function<std::map<std::string, std::string>()> describe);
 
-//! "f32" or "bf16"; Error(usage) for anything else.
+//! "f32", "bf16" or "int8"; Error(usage) for anything else.
 DType compute_dtype(const std::string& name);
+//! The same the other way.
+std::string name_of_compute(DType dtype);
+//! The arithmetic for a model folder: what was asked for, or, when that is empty, what the folder is stored for.
+DType compute_dtype(const std::string& asked, const std::filesystem::path& folder, const std::string& variant = {});
 
 //! Most memory that the process has had resident, in bytes, mapped weight files among it.
 uint64_t peak_memory();

@@ -14,8 +14,8 @@ namespace prax::app {
 //! What `generate` needs beside the request.
 struct SessionOptions {
   std::filesystem::path output;
-  std::string model;  //!< as people name it: "nano" or a folder
-  std::string dtype = "bf16", variant;
+  std::string model;           //!< as people name it: "nano" or a folder
+  std::string dtype, variant;  //!< "": see compute_dtype()
   int quality = 16;
   std::filesystem::path preview;
   int64_t preview_every = 5;
