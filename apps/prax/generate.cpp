@@ -40,9 +40,10 @@ fs::path name_for(const std::string& prompt) {
 }
 
 void require_no_request(const CLI::App& command) {
-  for (const char* flag : {"PROMPT",      "--prompt-file", "--negative", "--size",  "--frames",  "--fps",   "--steps",
-                           "--guidance",  "--seed",        "--set",      "--dtype", "--variant", "--image", "--video",
-                           "--condition", "--strength",    "--extend",   "--loop",  "--upscale", "--shot",  "--lora"})
+  for (const char* flag :
+       {"PROMPT",     "--prompt-file", "--negative", "--size",    "--frames", "--fps",   "--steps", "--guidance",
+        "--seed",     "--set",         "--dtype",    "--variant", "--memory", "--image", "--video", "--condition",
+        "--strength", "--extend",      "--loop",     "--upscale", "--shot",   "--lora"})
     if (command.count(flag) > 0)
       throw Error(ErrorKind::usage, std::string(flag) + " was given with --resume",
                   "an interrupted run goes on as it was begun; leave it out, or begin a new run");
@@ -94,6 +95,7 @@ void generate(Options& o, const CLI::App& command) {
   o.session.reference_class = plan.reference_class;
   o.session.upscaler = intent.upscaler;
   o.session.loras = make_loras(o.request.loras);
+  keep_within_memory(o.session, plan.request, command.count("--dtype") == 0);
   const auto pipeline = open_pipeline(o.session);
   make_absolute(*pipeline, plan.request.arguments);
   pipelines::Monitor monitor;
@@ -146,6 +148,8 @@ void add_generate(CLI::App& app, int&) {
   text("--dtype", o->session.dtype, "TYPE", "How",
        "Arithmetic of the products: bf16, int8 or f32 (default: int8 for a quantized folder, else bf16)");
   text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");
+  text("--memory", o->session.memory, "LIMIT", "How",
+       "Stay below 8G, 6500M or 50% of the memory: chooses arithmetic, tiles and which weights stay packed");
   text("--threads", o->threads, "N", "How", "Processors to use")->check(whole_number(1, most_threads));
   text("--resume", o->resume, "RUN", "Runs", "Go on with an interrupted run (OUT.prax)");
   c->add_flag("--keep-latents", o->session.keep_latents, "Keep the finished run (OUT.prax) beside the video")

@@ -106,7 +106,9 @@ void print_summary(const Summary& summary, const pipelines::Run& run, const std:
                 {"model", model_name(model)},
                 {"seconds", summary.seconds},
                 {"stages", summary.stages},
-                {"peak_bytes", peak_memory()}});
+                {"peak_bytes", peak_memory()},
+                {"peak_anonymous_bytes", summary.peak()},
+                {"stage_memory", summary.memory}});
     return;
   }
   std::string stages;
@@ -120,9 +122,9 @@ void print_summary(const Summary& summary, const pipelines::Run& run, const std:
   }
   std::string names;
   for (const auto& file : summary.files) names += (names.empty() ? "" : " ") + file.string();
-  const std::string line = fmt::format("{}  {} frames {}x{}  {} ({})  peak {}  seed {}\n", names, run.format.frames,
-                                       run.format.width, run.format.height, human_duration(summary.seconds), stages,
-                                       human_bytes(peak_memory()), run.request.seed);
+  const std::string line = fmt::format(
+      "{}  {} frames {}x{}  {} ({})  peak {} and mapped files  seed {}\n", names, run.format.frames, run.format.width,
+      run.format.height, human_duration(summary.seconds), stages, human_bytes(summary.peak()), run.request.seed);
   std::fputs(line.c_str(), stdout);
   std::fflush(stdout);
 }

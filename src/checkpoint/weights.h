@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
@@ -47,11 +48,28 @@ public:
 
 class LoraSet;
 
+//! How much of a network's weights its layers may keep packed in memory. What is beyond it they take from the file each
+//! time.
+class PackingBudget {
+public:
+  explicit PackingBudget(uint64_t bytes) : left_(bytes) {}
+  //! Takes a layer's weights in, if there is room for them.
+  bool take(uint64_t bytes) {
+    if (bytes > left_) return false;
+    left_ -= bytes;
+    return true;
+  }
+
+private:
+  uint64_t left_;
+};
+
 //! A cursor into a TensorSource: `weights["transformer_blocks"][3].tensor("to_q.weight", {n, k})`.
 class Weights {
 public:
-  explicit Weights(std::shared_ptr<TensorSource> source, std::string prefix = {}, std::shared_ptr<LoraSet> loras = {})
-      : source_(std::move(source)), prefix_(std::move(prefix)), loras_(std::move(loras)) {}
+  explicit Weights(std::shared_ptr<TensorSource> source, std::string prefix = {}, std::shared_ptr<LoraSet> loras = {},
+                   std::shared_ptr<PackingBudget> budget = {})
+      : source_(std::move(source)), prefix_(std::move(prefix)), loras_(std::move(loras)), budget_(std::move(budget)) {}
 
   Weights operator[](std::string_view name) const;
   Weights operator[](int index) const { return (*this)[std::string_view(std::to_string(index))]; }
@@ -61,11 +79,14 @@ public:
   TensorSource& source() const { return *source_; }
   //! Low-rank changes for the layers to apply (lora.h), or null.
   const std::shared_ptr<LoraSet>& loras() const { return loras_; }
+  //! How much may be packed, or null where that is not limited.
+  const std::shared_ptr<PackingBudget>& budget() const { return budget_; }
 
 private:
   std::shared_ptr<TensorSource> source_;
   std::string prefix_;
   std::shared_ptr<LoraSet> loras_;
+  std::shared_ptr<PackingBudget> budget_;
 };
 
 //! Throws Error(checkpoint) naming up to five tensors of the source that nobody used and that match none of the

@@ -1,6 +1,7 @@
 #include "nn/linear.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -74,6 +75,7 @@ Linear::Linear(const std::vector<checkpoint::Weights>& weights, int64_t in, cons
                DType dtype, Residency residency)
     : in_(in), dtype_(dtype), residency_(residency) {
   std::vector<Tensor> biases;
+  keep_budget(weights.front(), std::accumulate(outs.begin(), outs.end(), int64_t{0}));
   for (size_t i = 0; i < weights.size(); ++i) {
     add_part(weights[i], {outs[i], in});
     if (bias) biases.push_back(load_f32(weights[i], "bias", {outs[i]}));
@@ -92,6 +94,7 @@ Linear Linear::of_patches(const checkpoint::Weights& weights, const Shape& kerne
   Linear l;
   l.in_ = element_count(kernel) / kernel[0];
   l.dtype_ = dtype;
+  l.keep_budget(weights, kernel[0]);
   l.add_part(weights, kernel);
   l.note(weights);
   l.set_bias(bias ? load_f32(weights, "bias", {l.out_}) : Tensor());
@@ -103,6 +106,7 @@ std::array<Linear, 2> Linear::halves(const checkpoint::Weights& weights, int64_t
   Linear both;
   both.in_ = in;
   both.dtype_ = dtype;
+  both.keep_budget(weights, 2 * out);
   both.add_part(weights, {2 * out, in});
   both.note(weights, 2);
   both.set_bias(bias ? load_f32(weights, "bias", {2 * out}) : Tensor());
@@ -117,6 +121,12 @@ std::array<Linear, 2> Linear::halves(const checkpoint::Weights& weights, int64_t
     if (both.bias_.defined()) l.bias_ = both.bias_.slice(begin, end);
   }
   return halves;
+}
+
+void Linear::keep_budget(const checkpoint::Weights& weights, int64_t out) {
+  if (residency_ == Residency::streamed || !weights.budget()) return;
+  const auto bytes = static_cast<uint64_t>(out * in_) * size_of(dtype_);
+  if (!weights.budget()->take(bytes)) residency_ = Residency::streamed;
 }
 
 void Linear::add_part(const checkpoint::Weights& weights, const Shape& shape) {

@@ -15,7 +15,7 @@ namespace prax::nn {
 //! How long a layer's weights stay in memory in the kernel's layout.
 enum class Residency {
   packed,   //!< packed at the first use, kept until release()
-  streamed  //!< packed piece by piece each time, straight from the file: for weights that one run uses once
+  streamed  //!< packed each time, straight from the file: for weights that a run uses once, or has no memory for
 };
 
 //! How the rows of an activation follow each other.
@@ -93,6 +93,8 @@ private:
     Tensor changed() const;
   };
 
+  //! Streams where the weights' budget has no room for a product of so many outputs.
+  void keep_budget(const checkpoint::Weights& weights, int64_t out);
   void add_part(const checkpoint::Weights& weights, const Shape& shape);
   //! Tells the weights' source which of them make this product.
   void note(const checkpoint::Weights& weights, int64_t pieces = 1) const;

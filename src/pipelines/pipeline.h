@@ -90,6 +90,13 @@ struct LoadOptions {
   std::filesystem::path upscaler = {};  //!< folder of a latent upsampler, for a second pass at twice the size
   std::vector<checkpoint::LoraRequest> loras = {};
   checkpoint::LoraMode lora_mode = checkpoint::LoraMode::automatic;
+  //! Bytes of the denoiser's weights that may be kept packed in memory; the others are taken from the file in each
+  //! step.
+  std::optional<uint64_t> packed_weights = {};
+
+  std::shared_ptr<checkpoint::PackingBudget> budget() const {
+    return packed_weights ? std::make_shared<checkpoint::PackingBudget>(*packed_weights) : nullptr;
+  }
 };
 
 //! Opens the sink of a clip; called once for each.
