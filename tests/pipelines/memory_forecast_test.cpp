@@ -24,7 +24,7 @@ TEST(MemoryForecast, WeightsThatStayInTheFileGiveTheSameBitsAndTakeLess) {
     options.dtype = dtype;
     const auto latents = [&](const LoadOptions& o) {
       const auto pipeline = load(nano, o);
-      Run run = pipeline->begin(small_clip());
+      pipelines::Run run = pipeline->begin(small_clip());
       pipeline->denoise(run, {});
       return run.latents;
     };
