@@ -28,7 +28,7 @@ using nlohmann::json;
 constexpr double tera = 1e12, giga = 1e9;
 
 struct Options {
-  std::string synthetic, config, model, component = "all", size, dtype = "bf16";
+  std::string synthetic, config, model, component = "all", size, dtype;
   BenchOptions bench;
   int threads = 0;
   bool roofline = false, json = false;
@@ -152,7 +152,10 @@ void bench(const Options& given) {
                   "use --layers and --latent-frames with --synthetic or --config");
   }
   BenchOptions o = given.bench;
-  o.dtype = compute_dtype(given.dtype);
+  const std::filesystem::path folder =
+      models == 0 || !given.model.empty() ? resolve_model(given.model.empty() ? "nano" : given.model) : "";
+  o.dtype =
+      folder.empty() ? compute_dtype(given.dtype.empty() ? "bf16" : given.dtype) : compute_dtype(given.dtype, folder);
   o.cancel = &signal_token();
   parse_size(given.size, o);
   if (given.threads > 0) set_thread_count(given.threads);
@@ -170,7 +173,7 @@ void bench(const Options& given) {
 
   if (!given.json)
     fmt::print("{}, {}, {} thread{}, {}\n", kernels::cpu_name(), kernels::name_of(kernels::isa()), thread_count(),
-               thread_count() == 1 ? "" : "s", given.dtype);
+               thread_count() == 1 ? "" : "s", name_of_compute(o.dtype));
   if (given.roofline) {
     print_roofline(o.dtype, given.json);
     if (models == 0) return;
@@ -187,7 +190,7 @@ void bench(const Options& given) {
     print_measurement(m, o.dtype, *peak, given.json);
   };
   if (manifests.empty()) {
-    for (const Measurement& m : bench_folder(resolve_model(given.model.empty() ? "nano" : given.model), o))
+    for (const Measurement& m : bench_folder(folder, o))
       if (wanted(m.component)) print(m);
     return;
   }
@@ -227,7 +230,8 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--steps", o->bench.steps, "Steps of a whole clip, whose time is then told too")
       ->check(CLI::Range(1, 100000));
-  command->add_option("--dtype", o->dtype, "Arithmetic: f32, bf16 or int8")->capture_default_str();
+  command->add_option("--dtype", o->dtype,
+                      "Arithmetic: f32, bf16 or int8 (default: int8 for a quantized folder, else bf16)");
   command->add_option("--threads", o->threads, "Threads to use")->check(CLI::Range(1, 1024));
   command->add_option("--repeat", o->bench.repeat, "Runs after the warm-up (default 3, fewer when they take long)")
       ->check(CLI::Range(1, 1000));

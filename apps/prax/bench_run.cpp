@@ -47,9 +47,16 @@ MemoryWatch::~MemoryWatch() {
 
 void MemoryWatch::sample() {
   const uint64_t now = anonymous_memory();
-  uint64_t most = most_.load();
-  while (now > most && !most_.compare_exchange_weak(most, now)) {
+  for (std::atomic<uint64_t>* kept : {&most_, &lap_}) {
+    uint64_t most = kept->load();
+    while (now > most && !kept->compare_exchange_weak(most, now)) {
+    }
   }
+}
+
+uint64_t MemoryWatch::lap() {
+  sample();
+  return lap_.exchange(0);
 }
 
 uint64_t MemoryWatch::anonymous() {
@@ -77,6 +84,13 @@ Times repeated(int repeat, const std::function<double()>& fn) {
     if (repeat <= 0 && all.seconds() > patience_seconds) break;
   }
   return times;
+}
+
+uint64_t total_memory() {
+  uint64_t total = number_in("/proc/meminfo", "MemTotal:", 0) * 1024;
+  for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
+    total = std::min(total, number_in(file, "", total));
+  return total;
 }
 
 uint64_t available_memory() {

@@ -29,13 +29,15 @@ public:
 
   //! Most anonymous resident memory so far, sampled some 40 times a second.
   uint64_t anonymous();
+  //! The most since the last call, or the beginning.
+  uint64_t lap();
   //! Most memory held for tensors so far.
   uint64_t tensors() const;
 
 private:
   void sample();
 
-  std::atomic<uint64_t> most_{0};
+  std::atomic<uint64_t> most_{0}, lap_{0};
   std::atomic<bool> stop_{false};
   std::thread sampler_;
 };
@@ -50,6 +52,9 @@ struct Times {
 //! Calls fn, which gives the seconds of its work, `repeat` times; with 0 three times, but no more once they took
 //! half a minute together.
 Times repeated(int repeat, const std::function<double()>& fn);
+
+//! Memory that this machine has, or the cgroup that the process is in.
+uint64_t total_memory();
 
 //! Memory that this process could still take: what the system and its cgroup have free.
 uint64_t available_memory();

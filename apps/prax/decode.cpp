@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "bench_run.h"
 #include "commands.h"
 #include "interrupt_watch.h"
 #include "media/writer.h"
@@ -37,6 +38,7 @@ void decode(const Options& o) {
   session.model = model;
   const auto pipeline = open_pipeline(session);
 
+  MemoryWatch memory;
   ProgressBar bar(ProgressBar::pick_mode(o.json, o.quiet));
   if (run.step < run.steps)
     log_warning("the run stopped at step " + std::to_string(run.step) + " of " + std::to_string(run.steps) +
@@ -60,6 +62,7 @@ void decode(const Options& o) {
     if (error.kind() != ErrorKind::interrupted) throw;
     throw interrupted;
   }
+  summary.took("decode", memory.lap());
   bar.finish();
   bar.clear();
   summary.seconds = std::chrono::duration<double>(ProgressBar::Clock::now() - started).count();

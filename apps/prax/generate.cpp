@@ -41,9 +41,9 @@ fs::path name_for(const std::string& prompt) {
 
 void require_no_request(const CLI::App& command) {
   for (const char* flag :
-       {"PROMPT",   "--prompt-file", "--negative", "--size",    "--frames", "--fps",   "--steps",     "--guidance",
-        "--seed",   "--set",         "--dtype",    "--variant", "--image",  "--video", "--condition", "--strength",
-        "--extend", "--loop",        "--upscale",  "--shot",    "--lora",   "--cache"})
+       {"PROMPT",     "--prompt-file", "--negative", "--size",    "--frames", "--fps",   "--steps", "--guidance",
+        "--seed",     "--set",         "--dtype",    "--variant", "--memory", "--image", "--video", "--condition",
+        "--strength", "--extend",      "--loop",     "--upscale", "--shot",   "--lora",  "--cache"})
     if (command.count(flag) > 0)
       throw Error(ErrorKind::usage, std::string(flag) + " was given with --resume",
                   "an interrupted run goes on as it was begun; leave it out, or begin a new run");
@@ -84,8 +84,8 @@ void generate(Options& o, const CLI::App& command) {
     throw Error(ErrorKind::usage, "--preview-every must be at least 1", "it counts steps");
   if (!o.resume.empty()) return resume(o, command, started);
   if (o.session.model.empty()) o.session.model = "nano";
-  compute_dtype(o.session.dtype);
   const fs::path model = resolve_model(o.session.model);
+  o.session.dtype = name_of_compute(compute_dtype(o.session.dtype, model, o.session.variant));
   o.request.promptless = !checkpoint::Folder::open(model).find("text_encoder");
   const auto request = make_request(o.request);
   const auto intent = make_intent(o.request);
@@ -95,6 +95,7 @@ void generate(Options& o, const CLI::App& command) {
   o.session.reference_class = plan.reference_class;
   o.session.upscaler = intent.upscaler;
   o.session.loras = make_loras(o.request.loras);
+  keep_within_memory(o.session, plan.request, command.count("--dtype") == 0);
   const auto pipeline = open_pipeline(o.session);
   make_absolute(*pipeline, plan.request.arguments);
   pipelines::Monitor monitor;
@@ -145,9 +146,12 @@ void add_generate(CLI::App& app, int&) {
        "A latent upsampler's folder: draft, enlarge, refine");
   several("--lora", o->request.loras, "FILE[:WEIGHT]", "A LoRA file, with a weight of any sign; may be repeated");
   text("--model", o->session.model, "FOLDER", "How", "A model folder, or nano (the embedded model)");
-  text("--dtype", o->session.dtype, "TYPE", "How", "Arithmetic of the products: bf16 (default), int8 or f32");
+  text("--dtype", o->session.dtype, "TYPE", "How",
+       "Arithmetic of the products: bf16, int8 or f32 (default: int8 for a quantized folder, else bf16)");
   text("--variant", o->session.variant, "V", "How", "Which set of weight files: fp16, bf16");
   c->add_flag("--cache-prompts", o->session.cache_prompts, "Keep encoded prompts for the next time")->group("How");
+  text("--memory", o->session.memory, "LIMIT", "How",
+       "Stay below 8G, 6500M or 50% of the memory: chooses arithmetic, tiles and which weights stay packed");
   text("--threads", o->threads, "N", "How", "Processors to use")->check(whole_number(1, most_threads));
   text("--resume", o->resume, "RUN", "Runs", "Go on with an interrupted run (OUT.prax)");
   c->add_flag("--keep-latents", o->session.keep_latents, "Keep the finished run (OUT.prax) beside the video")

@@ -9,6 +9,7 @@
 #include "base/paths.h"
 #include "checkpoint/folder.h"
 #include "commands.h"
+#include "forecast.h"
 #include "output.h"
 #include "pipelines/pipeline.h"
 #include "render.h"
@@ -22,6 +23,7 @@ namespace {
 
 struct Options {
   std::string place, reference_class;
+  ForecastFlags forecast;
   bool json = false;
 };
 
@@ -62,34 +64,15 @@ std::vector<Holding> holdings_of(const checkpoint::Folder& folder) {
   return all;
 }
 
-//! Whether a family decodes while it denoises, unless it is told otherwise.
-bool streams(const pipelines::Pipeline* pipeline) {
-  if (!pipeline) return false;
-  const auto& all = pipeline->arguments();
-  return std::any_of(all.begin(), all.end(),
-                     [](const auto& a) { return a.name == "stream" && a.default_value == true; });
-}
-
-//! Weights that stand in memory at once in bf16: encoders of text are streamed from the file, the denoiser and the
-//! decoder are packed, each in its stage or `together`.
-uint64_t memory_needed(const std::vector<Holding>& holdings, bool together) {
-  constexpr uint64_t bytes_of_bf16 = 2;
-  uint64_t denoiser = 0, other = 0;
-  for (const Holding& h : holdings) {
-    if (h.component.name.rfind("text_encoder", 0) == 0) continue;
-    uint64_t& most = h.component.name.find("transformer") != std::string::npos ? denoiser : other;
-    most = std::max(most, h.parameters * bytes_of_bf16);
-  }
-  return together ? denoiser + other : std::max(denoiser, other);
-}
-
 std::string dtypes_of(const Holding& h) {
   std::string text;
   for (const auto& [name, count] : h.dtypes) text += (text.empty() ? "" : ", ") + name;
   return text;
 }
 
-void show_folder(const fs::path& path, const std::string& reference_class, bool as_json) {
+void show_folder(const fs::path& path, const Options& o) {
+  const std::string& reference_class = o.reference_class;
+  const bool as_json = o.json;
   const auto folder = checkpoint::Folder::open(path);
   const auto holdings = holdings_of(folder);
   constexpr size_t longest_name = 40;
@@ -103,6 +86,8 @@ void show_folder(const fs::path& path, const std::string& reference_class, bool 
   } catch (const Error& error) {
     problem = std::string(error.what()) + (error.hint().empty() ? "" : " (" + error.hint() + ")");
   }
+  std::optional<Forecast> forecast;
+  if (pipeline) forecast = forecast_for(path, reference_class, o.forecast);
   if (as_json) {
     json components = json::array(), arguments = json::array();
     for (const Holding& h : holdings)
@@ -126,7 +111,7 @@ void show_folder(const fs::path& path, const std::string& reference_class, bool 
                 {"problem", pipeline ? json() : json(problem)},
                 {"components", components},
                 {"arguments", arguments},
-                {"estimated_weight_bytes", memory_needed(holdings, streams(pipeline.get()))}});
+                {"forecast", forecast ? to_json(*forecast) : json()}});
     return;
   }
   const std::string family = pipeline ? pipeline->family() : published;
@@ -144,9 +129,8 @@ void show_folder(const fs::path& path, const std::string& reference_class, bool 
     parameters += h.parameters;
     bytes += h.bytes;
   }
-  const uint64_t needed = memory_needed(holdings, streams(pipeline.get()));
-  fmt::print("\n  {} parameters, {} on disk; estimate: {} of weights in memory at once in bf16, plus the clip\n",
-             human_count(parameters), human_bytes(bytes), human_bytes(needed));
+  fmt::print("\n  {} parameters, {} on disk\n", human_count(parameters), human_bytes(bytes));
+  if (forecast) print_forecast(*forecast);
   if (!pipeline) return fmt::print("\n  {}\n", problem);
   fmt::print("\n  as {}, --set takes these, with their defaults:\n", pipeline->reference_class());
   for (const auto& a : pipeline->arguments())
@@ -182,7 +166,7 @@ void show_run(const fs::path& file, bool as_json) {
 void info(const Options& o) {
   std::error_code ignored;
   if (fs::is_regular_file(o.place, ignored)) return show_run(o.place, o.json);
-  show_folder(resolve_model(o.place), o.reference_class, o.json);
+  show_folder(resolve_model(o.place), o);
 }
 
 }  // namespace
@@ -192,6 +176,7 @@ void add_info(CLI::App& app, int&) {
   auto* c = app.add_subcommand("info", "What a model folder or a saved run holds");
   c->add_option("MODEL", o->place, "A model folder, nano, or a .prax file")->required();
   c->add_option("--as", o->reference_class, "The reference's pipeline to run it as, like LTXConditionPipeline");
+  add_forecast_flags(*c, o->forecast);
   c->add_flag("--json", o->json, "One JSON object on stdout");
   c->callback([o] { info(*o); });
 }

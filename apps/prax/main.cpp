@@ -108,6 +108,7 @@ int run(int argc, char** argv) {
   add_models(app, exit_code);
   add_verify(app, exit_code);
   add_bench(app, exit_code);
+  add_quantize(app, exit_code);
   add_help(app, wanted);
   if (argc < 2) {
     std::fputs(app.help().c_str(), stderr);

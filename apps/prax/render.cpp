@@ -9,6 +9,7 @@
 #include "base/human.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/denoisers.h"
 #include "pipelines/step_saving.h"
 
 namespace prax::app {
@@ -48,7 +49,7 @@ std::map<std::string, std::string> describe(const pipelines::Run& run, const std
           {"arguments", request.arguments.dump()},
           {"model", model_name(model)},
           {"pipeline", reference_class},
-          {"dtype", std::string(dtype == DType::i8 ? "int8" : prax::name_of(dtype))},
+          {"dtype", name_of_compute(dtype)},
           {"software", "prax " PRAX_VERSION}};
 }
 
@@ -77,6 +78,13 @@ DType compute_dtype(const std::string& name) {
               "use bf16 (the usual), int8 (half the memory) or f32 (exact)");
 }
 
+std::string name_of_compute(DType dtype) { return dtype == DType::i8 ? "int8" : std::string(prax::name_of(dtype)); }
+
+DType compute_dtype(const std::string& asked, const fs::path& folder, const std::string& variant) {
+  if (!asked.empty()) return compute_dtype(asked);
+  return pipelines::stored_dtype(checkpoint::Folder::open(folder), variant);
+}
+
 uint64_t peak_memory() {
   rusage use = {};
   getrusage(RUSAGE_SELF, &use);
@@ -88,11 +96,21 @@ void print_summary(const Summary& summary, const pipelines::Run& run, const std:
   if (json) {
     nlohmann::json files = nlohmann::json::array();
     for (const auto& file : summary.files) files.push_back(file.string());
-    nlohmann::json result{{"type", "result"},           {"file", files.at(0)},         {"files", files},
-                          {"width", run.format.width},  {"height", run.format.height}, {"frames", run.format.frames},
-                          {"fps", run.format.fps},      {"steps", run.step},           {"seed", run.request.seed},
-                          {"model", model_name(model)}, {"seconds", summary.seconds},  {"stages", summary.stages},
-                          {"peak_bytes", peak_memory()}};
+    nlohmann::json result{{"type", "result"},
+                          {"file", files.at(0)},
+                          {"files", files},
+                          {"width", run.format.width},
+                          {"height", run.format.height},
+                          {"frames", run.format.frames},
+                          {"fps", run.format.fps},
+                          {"steps", run.step},
+                          {"seed", run.request.seed},
+                          {"model", model_name(model)},
+                          {"seconds", summary.seconds},
+                          {"stages", summary.stages},
+                          {"peak_bytes", peak_memory()},
+                          {"peak_anonymous_bytes", summary.peak()},
+                          {"stage_memory", summary.memory}};
     if (calls) result["denoiser_calls"] = {{"whole", calls->whole}, {"spared", calls->spared}};
     print_json(result);
     return;
@@ -108,9 +126,9 @@ void print_summary(const Summary& summary, const pipelines::Run& run, const std:
   }
   std::string names;
   for (const auto& file : summary.files) names += (names.empty() ? "" : " ") + file.string();
-  const std::string line = fmt::format("{}  {} frames {}x{}  {} ({})  peak {}  seed {}\n", names, run.format.frames,
-                                       run.format.width, run.format.height, human_duration(summary.seconds), stages,
-                                       human_bytes(peak_memory()), run.request.seed);
+  const std::string line = fmt::format(
+      "{}  {} frames {}x{}  {} ({})  peak {} and mapped files  seed {}\n", names, run.format.frames, run.format.width,
+      run.format.height, human_duration(summary.seconds), stages, human_bytes(summary.peak()), run.request.seed);
   std::fputs(line.c_str(), stdout);
   if (calls)
     fmt::print("cache: the denoiser ran whole {} of {} times, its first block alone {} times\n", calls->whole,

@@ -6,13 +6,17 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "bench_run.h"
 #include "interrupt_watch.h"
 #include "media/image.h"
 #include "media/output_file.h"
 #include "media/writer.h"
+#include "memory_limit.h"
 #include "output.h"
+#include "pipelines/memory_plan.h"
 #include "render.h"
 #include "signals.h"
 
@@ -58,7 +62,9 @@ void remove_parts(const fs::path& output, int64_t clips) {
     }
 }
 
-std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options) {
+namespace {
+
+pipelines::LoadOptions load_options(const SessionOptions& options) {
   pipelines::LoadOptions load;
   load.dtype = compute_dtype(options.dtype);
   load.variant = options.variant;
@@ -66,7 +72,38 @@ std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options
   load.upscaler = options.upscaler;
   load.loras = options.loras;
   put_prompt_cache(options, load);
-  return pipelines::load(resolve_model(options.model), load);
+  load.packed_weights = options.packed_weights;
+  return load;
+}
+
+}  // namespace
+
+std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options) {
+  return pipelines::load(resolve_model(options.model), load_options(options));
+}
+
+void keep_within_memory(SessionOptions& options, pipelines::Request& request, bool may_quantize) {
+  const uint64_t limit = memory_limit(options.memory);
+  if (limit == 0) return;
+  const auto plan = pipelines::plan_memory(
+      resolve_model(options.model), load_options(options), request, limit, may_quantize,
+      [&](const media::VideoFormat& format) { return writer_memory(options.output.string(), format); });
+  request = plan.request;
+  options.dtype = name_of_compute(plan.load.dtype);
+  options.packed_weights = plan.load.packed_weights;
+  const uint64_t expected = plan.forecast.anonymous();
+  if (options.json) {
+    print_json({{"type", "memory_plan"},
+                {"limit", limit},
+                {"expected", expected},
+                {"choice", plan.choice},
+                {"dtype", options.dtype},
+                {"packed_weights", options.packed_weights ? nlohmann::json(*options.packed_weights) : nlohmann::json()},
+                {"arguments", request.arguments}});
+  } else if (!options.quiet) {
+    std::fprintf(stderr, "memory: %s of %s: %s\n", human_bytes(expected).c_str(), human_bytes(limit).c_str(),
+                 plan.choice.c_str());
+  }
 }
 
 pipelines::RunNotes notes_of(const SessionOptions& options) {
@@ -78,6 +115,7 @@ pipelines::RunNotes notes_of(const SessionOptions& options) {
           {"quality", std::to_string(options.quality)},
           {"reference_class", options.reference_class},
           {"upscaler", options.upscaler.string()},
+          {"packed_weights", options.packed_weights ? std::to_string(*options.packed_weights) : ""},
           {"loras", loras.dump()}};
 }
 
@@ -92,6 +130,9 @@ void take_notes(const pipelines::RunNotes& notes, SessionOptions& options) {
   options.output = note("output", "video.mp4");
   options.reference_class = note("reference_class", "");
   options.upscaler = note("upscaler", "");
+  options.packed_weights.reset();
+  if (const std::string packed = note("packed_weights", ""); !packed.empty())
+    options.packed_weights = std::strtoull(packed.c_str(), nullptr, 10);
   options.loras.clear();
   const auto loras = nlohmann::json::parse(note("loras", "[]"), nullptr, false);
   if (!loras.is_array()) throw Error(ErrorKind::input, "the run's list of LoRA files is broken", "begin it anew");
@@ -103,6 +144,9 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
   const int64_t clips = run.latents.dim(0);
   for (int64_t i = 0; i < clips; ++i) media::check_writable(clip_path(options.output, i, clips));
 
+  MemoryWatch memory;
+  Summary summary;
+  std::string stage = "load";
   ProgressBar bar(ProgressBar::pick_mode(options.json, options.quiet));
   const ScopedLogSink sink([&](LogLevel level, std::string_view message) {
     if (level != LogLevel::warning) return;
@@ -129,7 +173,13 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
     });
     pipelines::Monitor monitor;
     monitor.cancel = &signal_token();
-    monitor.progress = [&](const Progress& p) { bar.update(p); };
+    monitor.progress = [&](const Progress& p) {
+      if (p.stage != stage) {
+        summary.took(stage, memory.lap());
+        stage = p.stage;
+      }
+      bar.update(p);
+    };
     monitor.after_step = [&](const pipelines::Run& r) {
       {
         std::lock_guard lock(watch.mutex());
@@ -149,7 +199,7 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
             options.output, clips, options.quality,
             [&] { return describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype)); }),
         monitor);
-    Summary summary;
+    summary.took(stage, memory.lap());
     summary.files = clip_paths(options.output, clips);
     bar.finish();
     bar.clear();

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "pipelines/pipeline.h"
@@ -14,8 +15,8 @@ namespace prax::app {
 //! What `generate` needs beside the request.
 struct SessionOptions {
   std::filesystem::path output;
-  std::string model;  //!< as people name it: "nano" or a folder
-  std::string dtype = "bf16", variant;
+  std::string model;           //!< as people name it: "nano" or a folder
+  std::string dtype, variant;  //!< "": see compute_dtype()
   int quality = 16;
   std::filesystem::path preview;
   int64_t preview_every = 5;
@@ -25,6 +26,8 @@ struct SessionOptions {
   std::string reference_class;
   std::filesystem::path upscaler;
   std::vector<checkpoint::LoraRequest> loras;
+  std::string memory;  //!< the limit as it was given; see memory_limit()
+  std::optional<uint64_t> packed_weights;
 };
 
 //! Takes a run to its finished file: denoises, decodes, shows progress, keeps the run's state beside the output until
@@ -32,6 +35,10 @@ struct SessionOptions {
 //! was read from, or empty. Throws what went wrong, after saving what there is.
 void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionOptions& options,
                const std::filesystem::path& resumed_from, ProgressBar::Clock::time_point started);
+
+//! Makes options and request fit the memory that the options, or the environment, allow, and says how; nothing where
+//! there is no limit. The arithmetic may change where `may_quantize`. Error(resource) where nothing fits.
+void keep_within_memory(SessionOptions& options, pipelines::Request& request, bool may_quantize);
 
 //! The pipeline of the options' model.
 std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options);

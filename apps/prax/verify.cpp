@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/paths.h"
 #include "commands.h"
 #include "kernels/isa.h"
 #include "output.h"
@@ -21,7 +22,7 @@ using nlohmann::json;
 
 struct Options {
   std::vector<std::string> places;
-  std::string dtype = "f32";
+  std::string dtype, model;
   std::string only, lora_mode = "automatic";
   int threads = 0;
   bool json = false;
@@ -162,7 +163,11 @@ int verify(const Options& given) {
     throw Error(ErrorKind::usage, "prax verify needs a reference case",
                 "give a folder with a case.json, or one that holds such folders: prax verify tests/data/cases");
   VerifyOptions options;
-  options.dtype = compute_dtype(given.dtype);
+  if (!given.model.empty()) {
+    options.model = resolve_model(given.model);
+    if (given.dtype.empty()) options.dtype = compute_dtype("", options.model);
+  }
+  if (!given.dtype.empty()) options.dtype = compute_dtype(given.dtype);
   options.only = given.only;
   options.lora_mode = lora_mode_named(given.lora_mode);
   options.cancel = &signal_token();
@@ -193,7 +198,9 @@ void add_verify(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("verify", "Hold this program against recorded runs of the reference");
   command->add_option("CASE", options->places, "Folders with a case.json, or folders that hold such folders");
-  command->add_option("--dtype", options->dtype, "Arithmetic: f32 (exact), bf16 or int8")->capture_default_str();
+  command->add_option("--dtype", options->dtype,
+                      "Arithmetic: f32 (exact), bf16 or int8 (default: f32; with --model what that is stored for)");
+  command->add_option("--model", options->model, "A model folder to run instead of the cases' own");
   command->add_option("--only", options->only, "Only tensors with this text in their names");
   command->add_option("--lora-mode", options->lora_mode, "How LoRA files are applied: automatic, fused, on-the-fly")
       ->capture_default_str();

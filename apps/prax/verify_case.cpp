@@ -229,8 +229,9 @@ void verify_pipeline(const ReferenceCase& reference, const VerifyOptions& option
   if (const std::string why = obstacle(reference); !why.empty()) return refuse(why);
 
   const json& described = reference.description;
-  const auto folder =
-      reference.folder / (described.contains("checkpoint") ? reference.text("checkpoint") : std::string("checkpoint"));
+  const auto folder = !options.model.empty()             ? options.model
+                      : described.contains("checkpoint") ? reference.folder / reference.text("checkpoint")
+                                                         : reference.folder / "checkpoint";
   pipelines::LoadOptions load;
   load.dtype = options.dtype;
   load.reference_class = pipeline_class;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -13,7 +14,8 @@ namespace prax::app {
 
 struct VerifyOptions {
   DType dtype = DType::f32;
-  std::string only;  //!< checks tensors whose name holds this text; all when empty
+  std::filesystem::path model;  //!< to run instead of the case's own; empty for that
+  std::string only;             //!< checks tensors whose name holds this text; all when empty
   checkpoint::LoraMode lora_mode = checkpoint::LoraMode::automatic;
   const CancelToken* cancel = nullptr;
 

@@ -316,7 +316,8 @@ void verify_run(const ReferenceCase& reference, const VerifyOptions& options, Op
   const json& d = reference.description;
   pipelines::LoadOptions load;
   load.dtype = options.dtype;
-  const auto pipeline = pipelines::load(reference.folder.parent_path() / reference.text("checkpoint"), load);
+  const auto pipeline = pipelines::load(
+      options.model.empty() ? reference.folder.parent_path() / reference.text("checkpoint") : options.model, load);
   pipelines::Request request;
   request.prompt = reference.text("prompt");
   request.negative_prompt = reference.text("negative_prompt");

@@ -5,7 +5,7 @@
 
 namespace prax {
 
-//! Where a long run stands. `stage` is one of "load", "text", "denoise", "decode".
+//! Where a long run stands. `stage` is one of "load", "text", "denoise", "decode"; of `quantize` "measure", "write".
 struct Progress {
   std::string_view stage;
   int64_t step = 0;   //!< finished steps of this stage

@@ -344,4 +344,16 @@ std::shared_ptr<TensorSource> Folder::weights(const std::string& component, cons
               "download the *.safetensors.index.json beside them");
 }
 
+std::string shard_name(const std::string& base, size_t number, size_t count) {
+  const auto five_digits = [](size_t n) {
+    const std::string digits = std::to_string(n);
+    return std::string(5 - std::min<size_t>(5, digits.size()), '0') + digits;
+  };
+  return base + "-" + five_digits(number) + "-of-" + five_digits(count) + ".safetensors";
+}
+
+bool belongs_to_weights(const std::string& name) {
+  return is_weights_file(name) || (name.ends_with(".json") && name.find(".safetensors.") != std::string::npos);
+}
+
 }  // namespace prax::checkpoint

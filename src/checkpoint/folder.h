@@ -48,4 +48,10 @@ private:
   std::vector<Component> components_;
 };
 
+//! The name of one of several weight files: "base-00001-of-00004.safetensors".
+std::string shard_name(const std::string& base, size_t number, size_t count);
+
+//! Whether a file of a component, by its name, is weights or an index of them.
+bool belongs_to_weights(const std::string& name);
+
 }  // namespace prax::checkpoint

@@ -47,6 +47,32 @@ std::shared_ptr<TensorSource> open_safetensors(const std::vector<std::filesystem
 //! The same for files that are open already.
 std::shared_ptr<TensorSource> join_safetensors(std::vector<std::shared_ptr<SafetensorsFile>> files);
 
+//! Writes a file whose tensors do not have to be in memory together: what they are is said first, what is in them comes
+//! one after another. The file appears, whole, with commit(); without it nothing is left. Error(io) when the disk is
+//! full or the place cannot be written.
+class SafetensorsWriter {
+public:
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  SafetensorsWriter(const SafetensorsWriter&) = delete;
+  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
+  ~SafetensorsWriter();
+
+  //! In the order in which the tensors must come: widest elements first, then by name, as the reference writes them, so
+  //! that each is aligned.
+  const std::vector<TensorInfo>& order() const { return order_; }
+  //! The next one of that order.
+  void write(const Tensor& tensor);
+  //! Syncs the file and gives it its name, after all tensors.
+  void commit();
+
+private:
+  class File;
+  std::vector<TensorInfo> order_;
+  size_t written_ = 0;
+  std::unique_ptr<File> file_;
+};
+
 //! Writes tensors (widest elements first, then by name, as the reference does, so that each is aligned) to a
 //! temporary file beside `path`, syncs, and renames it there: either the whole file exists or none. Error(io) when
 //! the disk is full or the place cannot be written.

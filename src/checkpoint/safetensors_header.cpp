@@ -63,7 +63,7 @@ public:
     dtype_ = dtype_from_safetensors(value);
     if (!dtype_)
       broken(origin_, tensor_named(name_) + " has elements of type " + in_quotes(value, 40) + ", which cannot be read",
-             "use a checkpoint in F32, F16, BF16, F64, F8_E4M3, F8_E5M2, I64, I32, U8 or BOOL, or convert it");
+             "use a checkpoint in F32, F16, BF16, F64, F8_E4M3, F8_E5M2, I64, I32, I16, I8, U8 or BOOL, or convert it");
     return true;
   }
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
@@ -26,8 +27,6 @@ std::string json_string(const std::string& text) {
   }
 }
 
-using Item = const std::pair<const std::string, Tensor>*;
-
 //! The reference's order of types (its enum Dtype, backwards), which is by falling width.
 int storage_rank(DType dtype) {
   constexpr DType order[] = {DType::i64, DType::f64,     DType::f32,     DType::i32, DType::bf16, DType::f16,
@@ -36,23 +35,19 @@ int storage_rank(DType dtype) {
 }
 
 //! Widest elements first, then by name: every tensor is aligned because the header's length is a multiple of 8.
-std::vector<Item> storage_order(const std::map<std::string, Tensor>& tensors) {
-  std::vector<Item> order;
-  for (const auto& item : tensors) {
-    const auto& [name, tensor] = item;
-    if (name == "__metadata__")
+std::vector<TensorInfo> storage_order(std::vector<TensorInfo> tensors) {
+  for (const TensorInfo& tensor : tensors)
+    if (tensor.name == "__metadata__")
       throw Error(ErrorKind::usage, "a tensor cannot be named '__metadata__'",
                   "the format reserves it; use another name");
-    if (!tensor.defined() || (!tensor.has_storage() && tensor.numel() != 0))
-      throw Error(ErrorKind::internal, "tensor " + in_quotes(name) + " has no data to write");
-    order.push_back(&item);
-  }
-  std::stable_sort(order.begin(), order.end(),
-                   [](Item a, Item b) { return storage_rank(a->second.dtype()) < storage_rank(b->second.dtype()); });
-  return order;
+  std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
+    return std::pair(storage_rank(a.dtype), std::string_view(a.name)) <
+           std::pair(storage_rank(b.dtype), std::string_view(b.name));
+  });
+  return tensors;
 }
 
-std::string header_text(const std::vector<Item>& order, const std::map<std::string, std::string>& metadata) {
+std::string header_text(const std::vector<TensorInfo>& order, const std::map<std::string, std::string>& metadata) {
   std::string text = "{";
   if (!metadata.empty()) {
     text += "\"__metadata__\":{";
@@ -61,12 +56,13 @@ std::string header_text(const std::vector<Item>& order, const std::map<std::stri
     text += ",";
   }
   size_t offset = 0;
-  for (Item item : order) {
-    const auto& [name, tensor] = *item;
-    text += json_string(name) + ":{\"dtype\":\"" + std::string(safetensors_name(tensor.dtype())) + "\",\"shape\":[";
-    for (int i = 0; i < tensor.rank(); ++i) text.append(i ? "," : "").append(std::to_string(tensor.dim(i)));
-    text += "],\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(offset + tensor.bytes()) + "]},";
-    offset += tensor.bytes();
+  for (const TensorInfo& tensor : order) {
+    text +=
+        json_string(tensor.name) + ":{\"dtype\":\"" + std::string(safetensors_name(tensor.dtype)) + "\",\"shape\":[";
+    for (size_t i = 0; i < tensor.shape.size(); ++i) text.append(i ? "," : "").append(std::to_string(tensor.shape[i]));
+    const size_t end = offset + tensor.bytes();
+    text += "],\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(end) + "]},";
+    offset = end;
   }
   if (text.back() == ',') text.pop_back();
   text += "}";
@@ -79,10 +75,12 @@ std::string header_text(const std::vector<Item>& order, const std::map<std::stri
   return text;
 }
 
+}  // namespace
+
 //! A file that is gone again unless commit() is reached.
-class TemporaryFile {
+class SafetensorsWriter::File {
 public:
-  explicit TemporaryFile(const std::filesystem::path& target) : target_(target) {
+  explicit File(const std::filesystem::path& target) : target_(target) {
     static std::atomic<unsigned> counter{0};
     for (;;) {
       const std::string suffix = std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".part";
@@ -94,9 +92,9 @@ public:
       if (errno != EEXIST) fail("create");
     }
   }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
     if (descriptor_ >= 0) ::close(descriptor_);
     if (!committed_) ::unlink(path_.c_str());
   }
@@ -143,18 +141,42 @@ private:
   bool committed_ = false;
 };
 
-}  // namespace
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : order_(storage_order(std::move(tensors))) {
+  const std::string header = header_text(order_, metadata);
+  file_ = std::make_unique<File>(path);
+  const uint64_t length = header.size();
+  file_->write(&length, sizeof length);
+  file_->write(header.data(), header.size());
+}
+
+SafetensorsWriter::~SafetensorsWriter() = default;
+
+void SafetensorsWriter::write(const Tensor& tensor) {
+  const TensorInfo& next = order_.at(written_++);
+  if (tensor.dtype() != next.dtype || tensor.shape() != next.shape || (!tensor.has_storage() && tensor.numel() != 0))
+    throw Error(ErrorKind::internal, "tensor " + in_quotes(next.name) + " is not what was said to be written");
+  file_->write(tensor.raw(), tensor.bytes());
+}
+
+void SafetensorsWriter::commit() {
+  if (written_ != order_.size())
+    throw Error(ErrorKind::internal, "tensor " + in_quotes(order_[written_].name) + " was not written");
+  file_->commit();
+}
 
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
-  const auto order = storage_order(tensors);
-  const std::string header = header_text(order, metadata);
-  TemporaryFile file(path);
-  const uint64_t length = header.size();
-  file.write(&length, sizeof length);
-  file.write(header.data(), header.size());
-  for (Item item : order) file.write(item->second.raw(), item->second.bytes());
-  file.commit();
+  std::vector<TensorInfo> infos;
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined() || (!tensor.has_storage() && tensor.numel() != 0))
+      throw Error(ErrorKind::internal, "tensor " + in_quotes(name) + " has no data to write");
+    infos.push_back({name, tensor.dtype(), tensor.shape()});
+  }
+  SafetensorsWriter writer(path, infos, metadata);
+  for (const TensorInfo& info : writer.order()) writer.write(tensors.at(info.name));
+  writer.commit();
 }
 
 }  // namespace prax::checkpoint

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/quantization.h"
 #include "checkpoint/safetensors.h"
 
 namespace prax::checkpoint {
@@ -37,7 +38,8 @@ bool ends_in_part(const std::string& text, const std::string& part) {
 class FileSource : public TensorSource {
 public:
   explicit FileSource(std::vector<std::shared_ptr<SafetensorsFile>> files) : files_(std::move(files)) {
-    for (const auto& file : files_)
+    for (const auto& file : files_) {
+      require_known_quantization(file->metadata(), file->path().string());
       for (const auto& [name, entry] : file->entries()) {
         const auto [it, fresh] = owners_.emplace(name, file.get());
         if (!fresh)
@@ -46,6 +48,7 @@ public:
                           " and in " + in_quotes(file->path().string(), 400),
                       "remove the files that do not belong to the checkpoint, or download it again");
       }
+    }
   }
 
   bool contains(const std::string& name) const override { return owners_.contains(name); }

@@ -47,7 +47,7 @@ std::string Weights::path(std::string_view name) const {
   return name.empty() ? prefix_ : prefix_ + "." + std::string(name);
 }
 
-Weights Weights::operator[](std::string_view name) const { return Weights(source_, path(name), loras_); }
+Weights Weights::operator[](std::string_view name) const { return Weights(source_, path(name), loras_, budget_); }
 
 void require_all_used(const TensorSource& source, const std::vector<std::string>& ignored) {
   constexpr size_t shown = 5;

@@ -17,27 +17,80 @@ double expected_squares(float scale, int64_t count) {
   return static_cast<double>(scale) * scale / 12 * static_cast<double>(count);
 }
 
-//! Errors of rows put together, in the order of the rows.
 double relative_error(std::span<const QuantizedRow> rows, int64_t count) {
-  double error = 0, squares = 0;
-  for (const QuantizedRow& row : rows) {
-    error += expected_squares(row.scale, count);
-    squares += row.squares;
+  QuantizationLoss loss;
+  for (const QuantizedRow& row : rows) loss.add(row, count);
+  return loss.relative();
+}
+
+//! Rows of one of the weights that are stacked.
+struct Stored {
+  Tensor weight;          //!< f32, bf16 or i8
+  const float* scales{};  //!< of i8
+  const char* row(int64_t r) const {
+    return static_cast<const char*>(weight.raw()) + static_cast<size_t>(r * weight.dim(1)) * size_of(weight.dtype());
   }
-  return squares > 0 ? std::sqrt(error / squares) : 0;
+};
+
+//! What quantize() would say of a row that is int8 already.
+QuantizedRow facts_of(const int8_t* bytes, int64_t count, float scale) {
+  int64_t squares = 0;
+  for (int64_t i = 0; i < count; ++i) squares += int64_t{bytes[i]} * bytes[i];
+  return {scale, 0, static_cast<float>(squares) * scale * scale};
 }
 
 }  // namespace
 
-QuantizedMatrix QuantizedMatrix::pack(std::span<const Tensor> weights) {
+void QuantizationLoss::add(const QuantizedRow& row, int64_t count) {
+  error += expected_squares(row.scale, count);
+  squares += row.squares;
+}
+
+double QuantizationLoss::relative() const { return squares > 0 ? std::sqrt(error / squares) : 0; }
+
+QuantizedRows quantize_rows(const Tensor& w, QuantizationLoss& loss) {
+  const Tensor from = packable(w);
+  const int64_t n = w.dim(0), k = w.dim(1);
+  QuantizedRows q{Tensor::empty({n, k}, DType::i8), Tensor::empty({n})};
+  std::vector<QuantizedRow> facts(static_cast<size_t>(n));
+  parallel_for(n, std::max<int64_t>(1, 65536 / (k + 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const char* row = static_cast<const char*>(from.raw()) + static_cast<size_t>(r * k) * size_of(from.dtype());
+      char* to = static_cast<char*>(q.bytes.raw()) + r * k;
+      facts[static_cast<size_t>(r)] = kernels().quantize(row, from.dtype(), k, to, DType::i8);
+      q.scales.data<float>()[r] = facts[static_cast<size_t>(r)].scale;
+    }
+  });
+  for (const QuantizedRow& row : facts) loss.add(row, k);
+  return q;
+}
+
+Tensor dequantize_rows(const Tensor& bytes, const Tensor& scales) {
+  Tensor w = bytes.to(DType::f32);
+  const int64_t k = w.dim(1);
+  parallel_for(w.dim(0), std::max<int64_t>(1, 65536 / (k + 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float scale = scales.data<float>()[r];
+      for (int64_t i = 0; i < k; ++i) w.data<float>()[r * k + i] *= scale;
+    }
+  });
+  return w;
+}
+
+QuantizedMatrix QuantizedMatrix::pack(std::span<const Tensor> weights, std::span<const Tensor> scales) {
   const ByteKernel& kernel = kernels().int8;
   QuantizedMatrix q;
   q.k_ = weights.front().dim(1);
-  std::vector<Tensor> parts;
-  for (const Tensor& w : weights) {
+  std::vector<Stored> parts;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Tensor& w = weights[i];
     if (w.dim(1) != q.k_) throw Error(ErrorKind::internal, "stacked weights have different widths");
     q.n_ += w.dim(0);
-    parts.push_back(w.dtype() == DType::bf16 ? w : w.to(DType::f32));
+    if (w.dtype() == DType::i8) {
+      parts.push_back({w, scales[i].data<float>()});
+    } else {
+      parts.push_back({packable(w)});
+    }
   }
   const int64_t panels = blocks_of(q.n_, kernel.columns), padded_k = round_up(q.k_, kernel.depth_multiple);
   q.panel_bytes_ = padded_k * kernel.columns;
@@ -46,18 +99,23 @@ QuantizedMatrix QuantizedMatrix::pack(std::span<const Tensor> weights) {
   std::vector<QuantizedRow> facts(static_cast<size_t>(q.n_));
   const auto row_of = [&](int64_t row) {
     size_t part = 0;
-    while (row >= parts[part].dim(0)) row -= parts[part++].dim(0);
-    const Tensor& w = parts[part];
-    return std::pair(static_cast<const char*>(w.raw()) + static_cast<size_t>(row * q.k_) * size_of(w.dtype()),
-                     w.dtype());
+    while (row >= parts[part].weight.dim(0)) row -= parts[part++].weight.dim(0);
+    return std::pair(&parts[part], row);
   };
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
     std::vector<int8_t> bytes(static_cast<size_t>(kernel.columns * q.k_));
     for (int64_t j = begin; j < end; ++j) {
       const int64_t first = j * kernel.columns, rows = std::min<int64_t>(kernel.columns, q.n_ - first);
       for (int64_t r = 0; r < rows; ++r) {
-        const auto [from, dtype] = row_of(first + r);
-        const QuantizedRow row = kernels().quantize(from, dtype, q.k_, bytes.data() + r * q.k_, DType::i8);
+        const auto [part, index] = row_of(first + r);
+        int8_t* to = bytes.data() + r * q.k_;
+        QuantizedRow row;
+        if (part->scales) {
+          std::memcpy(to, part->row(index), static_cast<size_t>(q.k_));
+          row = facts_of(to, q.k_, part->scales[index]);
+        } else {
+          row = kernels().quantize(part->row(index), part->weight.dtype(), q.k_, to, DType::i8);
+        }
         facts[static_cast<size_t>(first + r)] = row;
         q.scales_.data<float>()[first + r] = row.scale;
       }

@@ -9,13 +9,31 @@
 
 namespace prax::kernels {
 
+//! What rounding took from rows that were put together, in their order.
+struct QuantizationLoss {
+  double error = 0, squares = 0;  //!< expected sum of squares of what is gone, and of the values
+  void add(const QuantizedRow& row, int64_t count);
+  //! Root mean square of what is gone, over that of the values.
+  double relative() const;
+};
+
+//! A weight matrix [n, k] as int8 in the order of its rows: w = scale q.
+struct QuantizedRows {
+  Tensor bytes, scales;  //!< [n, k] i8, [n] f32
+};
+//! From W [n, k] of any floating dtype: the numbers that QuantizedMatrix::pack makes. Adds up what is lost.
+QuantizedRows quantize_rows(const Tensor& w, QuantizationLoss& loss);
+//! Back to numbers, [n, k] f32.
+Tensor dequantize_rows(const Tensor& bytes, const Tensor& scales);
+
 //! A weight matrix W [n, k] as int8 in the layout of the ISA's kernel: each row (output channel) has a scale of its
 //! own, w = scale q with q in -127..127.
 class QuantizedMatrix {
 public:
   QuantizedMatrix() = default;
-  //! From weights [n_i, k] of any floating dtype, stacked.
-  static QuantizedMatrix pack(std::span<const Tensor> weights);
+  //! From weights [n_i, k] of any floating dtype, stacked. Those of i8 are taken as they are, with their `scales` (of
+  //! the same index, [n_i] f32).
+  static QuantizedMatrix pack(std::span<const Tensor> weights, std::span<const Tensor> scales = {});
 
   bool defined() const { return n_ > 0; }
   int64_t rows() const { return n_; }

@@ -1,9 +1,11 @@
 #include "nn/linear.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
+#include "checkpoint/quantization.h"
 
 namespace prax::nn {
 
@@ -18,14 +20,41 @@ int64_t row_stride(const Tensor& x, int64_t channels) {
   return stride;
 }
 
-//! W + sum of scale B A as f32.
-Tensor changed(const Tensor& weight, const LowRank& changes) {
-  Tensor w = weight.dtype() == DType::f32 ? weight.clone() : weight.to(DType::f32);
-  changes.add_to_weight(w);
-  return w;
+//! The scales of a weight that is stored as int8.
+Tensor scales_of(const checkpoint::Weights& weights, int64_t out) {
+  const std::string suffix = checkpoint::scale_name("weight");
+  if (!weights.contains(suffix))
+    throw Error(ErrorKind::checkpoint,
+                "tensor \"" + weights.path("weight") + "\" is int8, but its scales \"" + weights.path(suffix) +
+                    "\" are missing",
+                "the checkpoint is incomplete, or quantized in a way that is not supported; use `prax quantize` on the "
+                "original");
+  const Tensor scales = load_f32(weights, suffix, {out});
+  for (int64_t i = 0; i < (scales.has_storage() ? out : 0); ++i)
+    if (scales.data<float>()[i] < 0)
+      throw Error(ErrorKind::checkpoint,
+                  "tensor \"" + weights.path(suffix) + "\" has the negative scale " +
+                      std::to_string(scales.data<float>()[i]) + " at [" + std::to_string(i) + "]",
+                  "the weights are damaged; make or download the file again");
+  return scales;
 }
 
 }  // namespace
+
+void Linear::Part::check() const {
+  if (!checked) checkpoint::require_finite(weight, name);
+  checked = true;
+}
+
+Tensor Linear::Part::plain() const { return scale.defined() ? kernels::dequantize_rows(weight, scale) : weight; }
+
+//! W + sum of scale B A as f32.
+Tensor Linear::Part::changed() const {
+  if (changes.empty()) return plain();
+  Tensor w = weight.dtype() == DType::f32 ? weight.clone() : plain().to(DType::f32);
+  changes.add_to_weight(w);
+  return w;
+}
 
 Tensor empty_rows(int64_t rows, int64_t channels, DType dtype, RowLayout layout) {
   return Tensor::empty({rows, layout == RowLayout::spread ? spread_stride(channels) : channels}, dtype);
@@ -46,10 +75,12 @@ Linear::Linear(const std::vector<checkpoint::Weights>& weights, int64_t in, cons
                DType dtype, Residency residency)
     : in_(in), dtype_(dtype), residency_(residency) {
   std::vector<Tensor> biases;
+  keep_budget(weights.front(), std::accumulate(outs.begin(), outs.end(), int64_t{0}));
   for (size_t i = 0; i < weights.size(); ++i) {
     add_part(weights[i], {outs[i], in});
     if (bias) biases.push_back(load_f32(weights[i], "bias", {outs[i]}));
   }
+  note(weights.front());
   if (!bias) {
     set_bias({});
   } else if (biases.size() == 1 || !biases[0].has_storage()) {
@@ -63,30 +94,49 @@ Linear Linear::of_patches(const checkpoint::Weights& weights, const Shape& kerne
   Linear l;
   l.in_ = element_count(kernel) / kernel[0];
   l.dtype_ = dtype;
+  l.keep_budget(weights, kernel[0]);
   l.add_part(weights, kernel);
+  l.note(weights);
   l.set_bias(bias ? load_f32(weights, "bias", {l.out_}) : Tensor());
   return l;
 }
 
 std::array<Linear, 2> Linear::halves(const checkpoint::Weights& weights, int64_t in, int64_t out, bool bias,
                                      DType dtype) {
-  const Linear both(weights, in, 2 * out, bias, dtype);
+  Linear both;
+  both.in_ = in;
+  both.dtype_ = dtype;
+  both.keep_budget(weights, 2 * out);
+  both.add_part(weights, {2 * out, in});
+  both.note(weights, 2);
+  both.set_bias(bias ? load_f32(weights, "bias", {2 * out}) : Tensor());
   std::array<Linear, 2> halves{both, both};
   for (int64_t i = 0; i < 2; ++i) {
     Linear& l = halves[static_cast<size_t>(i)];
     const int64_t begin = i * out, end = begin + out;
     l.out_ = out;
     l.parts_[0].weight = both.parts_[0].weight.slice(begin, end);
+    if (both.parts_[0].scale.defined()) l.parts_[0].scale = both.parts_[0].scale.slice(begin, end);
     l.parts_[0].changes = both.parts_[0].changes.outputs(begin, end);
     if (both.bias_.defined()) l.bias_ = both.bias_.slice(begin, end);
   }
   return halves;
 }
 
+void Linear::keep_budget(const checkpoint::Weights& weights, int64_t out) {
+  if (residency_ == Residency::streamed || !weights.budget()) return;
+  const auto bytes = static_cast<uint64_t>(out * in_) * size_of(dtype_);
+  if (!weights.budget()->take(bytes)) residency_ = Residency::streamed;
+}
+
 void Linear::add_part(const checkpoint::Weights& weights, const Shape& shape) {
   const Tensor stored = weights.tensor("weight", shape);
-  Part part{stored.view({shape[0], in_}), weights.path("weight"), LowRank(weights, shape), {}};
-  checkpoint::require_floating(stored, part.name);
+  Part part{stored.view({shape[0], in_}), {}, weights.path("weight"), LowRank(weights, shape), {}};
+  if (stored.dtype() == DType::i8) {
+    part.scale = scales_of(weights, shape[0]);
+  } else {
+    checkpoint::require_floating(stored, part.name);
+  }
   if (!part.changes.empty()) {
     using checkpoint::LoraMode;
     const LoraMode mode = weights.loras()->mode();
@@ -94,6 +144,12 @@ void Linear::add_part(const checkpoint::Weights& weights, const Shape& shape) {
   }
   out_ += shape[0];
   parts_.push_back(std::move(part));
+}
+
+void Linear::note(const checkpoint::Weights& weights, int64_t pieces) const {
+  checkpoint::ProductNote product{{}, in_, out_, pieces, dtype_};
+  for (const Part& part : parts_) product.weights.push_back(part.name);
+  weights.source().note_product(product);
 }
 
 void Linear::set_bias(Tensor bias) {
@@ -120,30 +176,32 @@ void Linear::release() {
 }
 
 void Linear::pack() const {
-  for (const Part& part : parts_) checkpoint::require_finite(part.weight, part.name);
+  for (const Part& part : parts_) part.check();
   if (parts_.size() == 1) {
     const Part& only = parts_[0];
-    const Tensor weight = only.changes.empty() ? only.weight : changed(only.weight, only.changes);
-    packed_ = kernels::PackedMatrix::pack(weight, wide_dtype(dtype_));
+    packed_ = kernels::PackedMatrix::pack(only.changed(), wide_dtype(dtype_));
     only.weight.let_go();
     return;
   }
   std::vector<Tensor> weights;
-  for (const Part& part : parts_)
-    weights.push_back((part.changes.empty() ? part.weight : changed(part.weight, part.changes)).to(wide_dtype(dtype_)));
+  for (const Part& part : parts_) weights.push_back(part.changed().to(wide_dtype(dtype_)));
   packed_ = kernels::PackedMatrix::pack(Tensor::concat(weights, 0), wide_dtype(dtype_));
   for (const Part& part : parts_) part.weight.let_go();
 }
 
 void Linear::pack_quantized() const {
-  std::vector<Tensor> weights;
+  std::vector<Tensor> weights, scales;
+  bool decided = true;  // all of it was stored as int8
   for (const Part& part : parts_) {
-    checkpoint::require_finite(part.weight, part.name);
-    weights.push_back(part.changes.empty() ? part.weight : changed(part.weight, part.changes));
+    part.check();
+    const bool stored = part.scale.defined() && part.changes.empty();
+    weights.push_back(stored ? part.weight : part.changed());
+    scales.push_back(part.scale);
+    decided = decided && stored;
   }
-  quantized_ = kernels::QuantizedMatrix::pack(weights);
+  quantized_ = kernels::QuantizedMatrix::pack(weights, scales);
   for (const Part& part : parts_) part.weight.let_go();
-  needs_wide_ = quantized_.error() > most_int8_error;
+  needs_wide_ = !decided && quantized_.error() > most_int8_error;
   if (needs_wide_) quantized_ = {};
 }
 
@@ -172,9 +230,8 @@ void Linear::multiply_wide(const void* x, DType x_dtype, int64_t rows, int64_t s
                            const kernels::Epilogue& e) const {
   int64_t column = 0;
   for (const Part& part : parts_) {
-    const Tensor weight = part.changes.empty() ? part.weight : changed(part.weight, part.changes);
-    kernels::matmul_streamed(x, x_dtype, rows, stride, weight, wide_dtype(dtype_), e.at(0, column));
-    column += weight.dim(0);
+    kernels::matmul_streamed(x, x_dtype, rows, stride, part.changed(), wide_dtype(dtype_), e.at(0, column));
+    column += part.weight.dim(0);
   }
 }
 
@@ -185,17 +242,15 @@ void Linear::multiply(const Part& part, const Tensor& x, int64_t rows, int64_t s
   if (on_the_fly_ && !part.changes.empty())
     addend = part.changes.addend(x, rows, stride, wide_dtype(dtype_), projected);
   const kernels::Addend* more = addend ? &*addend : nullptr;
-  if (!part.checked) checkpoint::require_finite(part.weight, part.name);
-  part.checked = true;
+  part.check();
   if (residency_ == Residency::packed) {
     if (!part.packed.defined()) {
-      part.packed = kernels::PackedMatrix::pack(part.weight, wide_dtype(dtype_));
+      part.packed = kernels::PackedMatrix::pack(part.plain(), wide_dtype(dtype_));
       part.weight.let_go();
     }
     kernels::matmul(x.raw(), x.dtype(), rows, stride, part.packed, e, more);
   } else {
-    const bool fused = !on_the_fly_ && !part.changes.empty();
-    const Tensor weight = fused ? changed(part.weight, part.changes) : part.weight;
+    const Tensor weight = on_the_fly_ ? part.plain() : part.changed();
     kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weight, wide_dtype(dtype_), e, more);
     part.weight.let_go();
   }
@@ -222,6 +277,14 @@ void Linear::into(const Tensor& x, Tensor& out, const Fusion& fusion) const {
   e.out = out.raw();
   e.out_dtype = out.dtype();
   e.out_stride = out_stride;
+  if (dtype_ == DType::i8 && !on_the_fly_ && !needs_wide_) {
+    if (!quantized_.defined()) pack_quantized();
+    if (!needs_wide_) {
+      multiply_quantized(x, rows, stride, e);
+      if (residency_ == Residency::streamed) quantized_ = {};
+      return;
+    }
+  }
   if (residency_ == Residency::streamed || on_the_fly_) {
     // Stacked weights are products of their own side by side.
     int64_t column = 0;
@@ -230,10 +293,6 @@ void Linear::into(const Tensor& x, Tensor& out, const Fusion& fusion) const {
       column += part.weight.dim(0);
     }
     return;
-  }
-  if (dtype_ == DType::i8 && !needs_wide_) {
-    if (!quantized_.defined()) pack_quantized();
-    if (!needs_wide_) return multiply_quantized(x, rows, stride, e);
   }
   if (!packed_.defined()) pack();
   kernels::matmul(x.raw(), x.dtype(), rows, stride, packed_, e);

@@ -15,7 +15,7 @@ namespace prax::nn {
 //! How long a layer's weights stay in memory in the kernel's layout.
 enum class Residency {
   packed,   //!< packed at the first use, kept until release()
-  streamed  //!< packed piece by piece each time, straight from the file: for weights that one run uses once
+  streamed  //!< packed each time, straight from the file: for weights that a run uses once, or has no memory for
 };
 
 //! How the rows of an activation follow each other.
@@ -38,12 +38,13 @@ struct Fusion {
 };
 
 //! y = x W^T + b (torch.nn.Linear). Several weights of the same input width may be stacked into one product. Weights
-//! that come with LoRA files are changed by them.
+//! that come with LoRA files are changed by them. A weight may be stored as int8: then "weight_scale" [out] f32 stands
+//! beside "weight", and int8 products take both as they are.
 //!
 //! int8: weights have a scale for each output channel, activations one for each row, made when they come (W8A8 with
 //! dynamic activations; Dettmers et al. 2022, arXiv:2208.07339). Where a few large values would take more from the
 //! others than `most_int8_error`, in the weights or in a row, the product is one of bf16. So it is with weights that
-//! are streamed, or changed by LoRA files on the fly.
+//! LoRA files change on the fly.
 class Linear {
 public:
   Linear() = default;
@@ -79,13 +80,24 @@ public:
 private:
   struct Part {
     Tensor weight;  //!< [out, in], as stored
+    Tensor scale;   //!< [out], where that is int8
     std::string name;
     LowRank changes;
     mutable kernels::PackedMatrix packed;  //!< where parts are products of their own
-    mutable bool checked = false;          //!< for values that are not finite, likewise
+    mutable bool checked = false;          //!< for values that are not finite
+
+    //! Once: throws where values are not finite.
+    void check() const;
+    //! The weight as floating-point numbers, without and with its changes.
+    Tensor plain() const;
+    Tensor changed() const;
   };
 
+  //! Streams where the weights' budget has no room for a product of so many outputs.
+  void keep_budget(const checkpoint::Weights& weights, int64_t out);
   void add_part(const checkpoint::Weights& weights, const Shape& shape);
+  //! Tells the weights' source which of them make this product.
+  void note(const checkpoint::Weights& weights, int64_t pieces = 1) const;
   //! Takes the bias of all outputs, and the changes of it.
   void set_bias(Tensor bias);
   void pack() const;

@@ -1,6 +1,9 @@
 #include "pipelines/pictures.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "tensor/parallel.h"
 
 namespace prax::pipelines {
 
@@ -58,6 +61,16 @@ void make_paths_absolute(const std::string& type, json& value, const std::filesy
   } else if (value.is_string() && (type == "file" || type == "picture" || type == "clip")) {
     value = (base / value.get<std::string>()).lexically_normal().string();
   }
+}
+
+Tensor to_rgb(const Tensor& decoded) {
+  constexpr int64_t together = 1 << 16;
+  Tensor rgb = Tensor::empty(decoded.shape());
+  parallel_for(rgb.numel(), together, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      rgb.data<float>()[i] = std::clamp(decoded.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
+  });
+  return rgb;
 }
 
 }  // namespace prax::pipelines

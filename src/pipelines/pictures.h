@@ -20,6 +20,9 @@ media::Clip read_clip_argument(const nlohmann::json& value);
 //! at all of them. Errors as media::read_clip().
 media::VideoInfo clip_info(const std::filesystem::path& file);
 
+//! What a decoder gives in -1..1, as a picture in 0..1.
+Tensor to_rgb(const Tensor& decoded);
+
 //! Help of the argument that all pipelines with pictures have.
 inline constexpr const char* resize_mode_help =
     "how pictures of another shape are made to fit: default (stretched, as the reference does), crop, fill";

@@ -94,6 +94,13 @@ struct LoadOptions {
   //! empty.
   std::filesystem::path prompt_cache = {};
   uint64_t prompt_cache_bytes = 1'000'000'000;
+  //! Bytes of the denoiser's weights that may be kept packed in memory; the others are taken from the file in each
+  //! step.
+  std::optional<uint64_t> packed_weights = {};
+
+  std::shared_ptr<checkpoint::PackingBudget> budget() const {
+    return packed_weights ? std::make_shared<checkpoint::PackingBudget>(*packed_weights) : nullptr;
+  }
 };
 
 //! Opens the sink of a clip; called once for each.

@@ -10,18 +10,15 @@
 #include <string>
 
 #include "base/error.h"
+#include "tensor/rehearsal.h"
 
 namespace prax {
 
-namespace {
-
-constexpr size_t alignment = 64;
-constexpr size_t large = size_t{1} << 20;
-constexpr size_t huge_page = size_t{2} << 20;
-
 //! Large blocks by size class; freed ones wait here for the next of the same class.
-class Pool {
+class MemoryPool {
 public:
+  ~MemoryPool() { release(); }
+
   void* take(size_t bytes) {
     std::lock_guard lock(mutex_);
     auto it = free_.find(bytes);
@@ -45,9 +42,16 @@ public:
     if (use_.current + use_.cached > use_.peak) use_.peak = use_.current + use_.cached;
   }
 
-  void uncount(size_t bytes) {
+  void count_small(size_t bytes) {
+    count(bytes);
+    std::lock_guard lock(mutex_);
+    use_.small += bytes;
+  }
+
+  void uncount_small(size_t bytes) {
     std::lock_guard lock(mutex_);
     use_.current -= bytes;
+    use_.small -= bytes;
   }
 
   void release() {
@@ -76,9 +80,19 @@ private:
   MemoryUse use_;
 };
 
-Pool& pool() {
-  static Pool& instance = *new Pool;  // outlives every Tensor
-  return instance;
+namespace {
+
+constexpr size_t alignment = 64;
+constexpr size_t large = size_t{1} << 20;
+constexpr size_t huge_page = size_t{2} << 20;
+
+//! That of a rehearsal in this thread.
+thread_local std::shared_ptr<MemoryPool> rehearsed;
+
+//! Shared by the blocks that come from it: they outlive a rehearsal where somebody was careless.
+std::shared_ptr<MemoryPool> pool() {
+  static const auto& instance = *new std::shared_ptr<MemoryPool>(new MemoryPool);  // outlives every Tensor
+  return rehearsed ? rehearsed : instance;
 }
 
 //! Sizes are rounded so that nearly equal requests share blocks and at most an eighth is lost.
@@ -97,35 +111,42 @@ size_t size_class(size_t bytes) {
 }  // namespace
 
 std::shared_ptr<void> allocate(size_t bytes) {
+  const auto from = pool();
   if (bytes < large) {
     const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* block = std::aligned_alloc(alignment, rounded ? rounded : alignment);
     if (!block) out_of_memory(bytes);
-    pool().count(rounded);
-    return {block, [rounded](void* p) {
+    if (rehearsed) std::memset(block, 0, rounded);
+    from->count_small(rounded);
+    return {block, [rounded, from](void* p) {
               std::free(p);
-              pool().uncount(rounded);
+              from->uncount_small(rounded);
             }};
   }
   const size_t rounded = size_class(bytes);
-  void* block = pool().take(rounded);
+  void* block = from->take(rounded);
   if (!block) {
-    auto map = [&] { return ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); };
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (rehearsed ? MAP_NORESERVE : 0);
+    auto map = [&] { return ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, flags, -1, 0); };
     block = map();
     if (block == MAP_FAILED) {
       release_cached_memory();
       block = map();
     }
     if (block == MAP_FAILED) out_of_memory(bytes);
-    if (rounded >= 2 * huge_page) ::madvise(block, rounded, MADV_HUGEPAGE);
+    if (rounded >= 2 * huge_page) ::madvise(block, rounded, rehearsed ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
   }
-  pool().count(rounded);
-  return {block, [rounded](void* p) { pool().keep(p, rounded); }};
+  from->count(rounded);
+  return {block, [rounded, from](void* p) { from->keep(p, rounded); }};
 }
 
-void release_cached_memory() { pool().release(); }
-MemoryUse memory_use() { return pool().use(); }
-void reset_peak_memory() { pool().reset_peak(); }
+Rehearsal::Rehearsal() { rehearsed = std::make_shared<MemoryPool>(); }
+Rehearsal::~Rehearsal() { rehearsed.reset(); }
+bool rehearsing() { return rehearsed != nullptr; }
+
+void release_cached_memory() { pool()->release(); }
+MemoryUse memory_use() { return pool()->use(); }
+void reset_peak_memory() { pool()->reset_peak(); }
 
 size_t anonymous_memory() {
   std::FILE* status = std::fopen("/proc/self/status", "re");

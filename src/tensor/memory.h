@@ -16,6 +16,7 @@ struct MemoryUse {
   size_t current = 0;  //!< bytes in live blocks
   size_t cached = 0;   //!< bytes kept for reuse
   size_t peak = 0;     //!< largest current + cached so far
+  size_t small = 0;    //!< bytes of the live blocks that are the heap's, those under 1 MiB
 };
 MemoryUse memory_use();
 void reset_peak_memory();

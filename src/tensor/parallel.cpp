@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "tensor/rehearsal.h"
+
 namespace prax {
 
 namespace {
@@ -154,7 +156,7 @@ void set_thread_count(int count) {
 }
 
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& fn) {
-  if (count <= 0) return;
+  if (count <= 0 || rehearsing()) return;
   grain = std::max<int64_t>(1, grain);
   if (inside_pool || count <= grain) return fn(0, count);
   ThreadPool& threads = pool();

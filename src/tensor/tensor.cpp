@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "tensor/memory.h"
 #include "tensor/parallel.h"
+#include "tensor/rehearsal.h"
 
 namespace prax {
 
@@ -23,6 +24,12 @@ void convert(const void* from, void* to, int64_t count, Convert&& one) {
   parallel_for(count, conversion_grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) out[i] = one(in[i]);
   });
+}
+
+//! Whether so much is not to be written, since it is a rehearsal.
+bool is_left_out(size_t bytes) {
+  constexpr size_t least = size_t{1} << 20;  // what is smaller takes memory anyway
+  return bytes >= least && rehearsing();
 }
 
 //! Any dtype to f32.
@@ -86,13 +93,14 @@ Tensor Tensor::empty(Shape shape, DType dtype) {
 
 Tensor Tensor::zeros(Shape shape, DType dtype) {
   Tensor t = empty(std::move(shape), dtype);
-  std::memset(t.data_, 0, t.bytes());
+  if (!is_left_out(t.bytes())) std::memset(t.data_, 0, t.bytes());
   return t;
 }
 
 Tensor Tensor::full(Shape shape, float value) {
   Tensor t = empty(std::move(shape), DType::f32);
-  for (float& v : t.span<float>()) v = value;
+  if (!is_left_out(t.bytes()))
+    for (float& v : t.span<float>()) v = value;
   return t;
 }
 
@@ -159,7 +167,7 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
 
 Tensor Tensor::clone() const {
   Tensor t = empty(shape_, dtype_);
-  if (bytes()) std::memcpy(t.data_, data_, bytes());
+  if (bytes() && !is_left_out(bytes())) std::memcpy(t.data_, data_, bytes());
   return t;
 }
 
@@ -237,6 +245,7 @@ Tensor Tensor::concat(const std::vector<Tensor>& parts, int dim) {
   int64_t outer = 1;
   for (int i = 0; i < dim; ++i) outer *= shape[i];
   const size_t out_row = outer ? out.bytes() / static_cast<size_t>(outer) : 0;
+  if (is_left_out(out.bytes())) return out;
   size_t offset = 0;
   for (const Tensor& part : parts) {
     const size_t row = outer ? part.bytes() / static_cast<size_t>(outer) : 0;

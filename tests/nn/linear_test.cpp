@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "tensor/random.h"
@@ -99,6 +100,61 @@ TEST(Linear, Int8GivesWayWhereAFewValuesOutweighTheOthers) {
   const Tensor i8 = product(even_w, x, DType::i8), bf16 = product(even_w, x, DType::bf16);
   for (int64_t r = 0; r < 50; ++r)
     EXPECT_EQ(distance(i8.slice(r, r + 1), bf16.slice(r, r + 1)) == 0.0, r >= 10 && r < 30) << r;
+}
+
+//! Tensors by name, of which nothing else is there.
+class Stored : public checkpoint::TensorSource {
+public:
+  explicit Stored(std::map<std::string, Tensor> tensors) : tensors_(std::move(tensors)) {}
+  bool contains(const std::string& name) const override { return tensors_.contains(name); }
+  Tensor get(const std::string& name, const Shape&) override { return tensors_.at(name); }
+  std::vector<std::string> unused() const override { return {}; }
+  std::string description() const override { return "stored"; }
+
+private:
+  std::map<std::string, Tensor> tensors_;
+};
+
+TEST(Linear, TakesStoredInt8AsItIs) {
+  Generator g(3);
+  const Tensor a = g.randn({40, 640}), b = g.randn({33, 640}), x = g.randn({50, 640});
+  kernels::QuantizationLoss loss;
+  const auto qa = kernels::quantize_rows(a, loss), qb = kernels::quantize_rows(b, loss);
+  EXPECT_LT(loss.relative(), Linear::most_int8_error);
+  const Weights floats(std::make_shared<Stored>(std::map<std::string, Tensor>{{"a.weight", a}, {"b.weight", b}}));
+  const Weights bytes(std::make_shared<Stored>(std::map<std::string, Tensor>{
+      {"a.weight", qa.bytes}, {"a.weight_scale", qa.scales}, {"b.weight", qb.bytes}, {"b.weight_scale", qb.scales}}));
+  const Weights mixed(std::make_shared<Stored>(
+      std::map<std::string, Tensor>{{"a.weight", qa.bytes}, {"a.weight_scale", qa.scales}, {"b.weight", b}}));
+  const auto product = [&](const Weights& w, DType dtype, Residency residency) {
+    return Linear({w["a"], w["b"]}, 640, {40, 33}, false, dtype, residency)(x, DType::f32);
+  };
+  const Tensor want = product(floats, DType::i8, Residency::packed);
+  for (const Weights& w : {bytes, mixed, floats})
+    for (const Residency residency : {Residency::packed, Residency::streamed})
+      EXPECT_EQ(distance(product(w, DType::i8, residency), want), 0.0);
+  // The numbers that the bytes stand for, in other arithmetic.
+  const Weights numbers(std::make_shared<Stored>(
+      std::map<std::string, Tensor>{{"a.weight", kernels::dequantize_rows(qa.bytes, qa.scales)},
+                                    {"b.weight", kernels::dequantize_rows(qb.bytes, qb.scales)}}));
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const Residency residency : {Residency::packed, Residency::streamed})
+      EXPECT_EQ(distance(product(bytes, dtype, residency), product(numbers, dtype, Residency::packed)), 0.0);
+}
+
+TEST(Linear, HalvesOfStoredInt8AreItsOutputs) {
+  Generator g(4);
+  const Tensor w = g.randn({64, 128}), x = g.randn({7, 128});
+  kernels::QuantizationLoss loss;
+  const auto q = kernels::quantize_rows(w, loss);
+  const Weights bytes(
+      std::make_shared<Stored>(std::map<std::string, Tensor>{{"weight", q.bytes}, {"weight_scale", q.scales}}));
+  const Tensor whole = Linear(bytes, 128, 64, false, DType::i8)(x, DType::f32);
+  const auto halves = Linear::halves(bytes, 128, 32, false, DType::i8);
+  const Tensor first = halves[0](x, DType::f32), second = halves[1](x, DType::f32);
+  for (int64_t r = 0; r < 7; ++r)
+    for (int64_t c = 0; c < 64; ++c)
+      EXPECT_EQ(whole.data<float>()[r * 64 + c], (c < 32 ? first : second).data<float>()[r * 32 + c % 32]);
 }
 
 TEST(Linear, RefusesInputsThatDoNotFit) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pipelines/arguments.h"
+#include "pipelines/pictures.h"
 #include "tensor/memory.h"
 
 namespace prax::pipelines::cogvideox {
@@ -29,14 +30,6 @@ Tensor batched(const Tensor& t) {
   Shape shape{1};
   shape.insert(shape.end(), t.shape().begin(), t.shape().end());
   return t.view(shape);
-}
-
-//! What the decoder gives in -1..1, as a picture in 0..1.
-Tensor to_rgb(const Tensor& decoded) {
-  Tensor rgb = Tensor::empty(decoded.shape());
-  for (int64_t i = 0; i < rgb.numel(); ++i)
-    rgb.data<float>()[i] = std::clamp(decoded.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
-  return rgb;
 }
 
 //! uncond + scale (text - uncond) of [uncond, text]; the prediction itself without guidance.
@@ -131,7 +124,7 @@ CogVideoXPipeline::CogVideoXPipeline(const checkpoint::Folder& folder, const Loa
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::cogvideox::Transformer>(
-      folder_.config("transformer"), checkpoint::Weights(transformer, {}, loras), options_.dtype);
+      folder_.config("transformer"), checkpoint::Weights(transformer, {}, loras, options_.budget()), options_.dtype);
   // Some publishers stored the table of sines, too, which is made anew.
   checkpoint::require_all_used(*transformer, {"patch_embed.pos_embedding"});
   if (loras) loras->require_all_used();

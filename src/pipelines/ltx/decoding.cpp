@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "pipelines/pictures.h"
 
 namespace prax::pipelines::ltx {
 
@@ -77,14 +78,6 @@ Tensor small_picture(models::ltx::Vae& vae, const Tensor& latents) {
   vae.decode(small, timestep, noise, [&](const Tensor& picture) { preview = to_rgb(picture); });
   return preview;
 }
-
-Tensor to_rgb(const Tensor& decoded) {
-  Tensor rgb = Tensor::empty(decoded.shape());
-  for (int64_t i = 0; i < rgb.numel(); ++i)
-    rgb.data<float>()[i] = std::clamp(decoded.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
-  return rgb;
-}
-
 models::ltx::Tiling tiling_of(const json& value) {
   models::ltx::Tiling tiling;
   if (value.is_null()) return tiling;

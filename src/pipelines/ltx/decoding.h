@@ -23,9 +23,6 @@ void decode_clip(models::ltx::Vae& vae, const models::ltx::Tiling& tiling, const
 //! The middle frame of the first clip of denormalised latents [B, C, F, H, W], small: [H, W, 3] in 0..1.
 Tensor small_picture(models::ltx::Vae& vae, const Tensor& latents);
 
-//! What the decoder gives in -1..1, as a picture in 0..1.
-Tensor to_rgb(const Tensor& decoded);
-
 //! The argument vae_tiling: false, true (the reference's sizes), or an object with some of them:
 //! {"tile_sample_min_height": 512, "use_framewise_decoding": true, ...}. Error(usage) for others.
 models::ltx::Tiling tiling_of(const nlohmann::json& value);

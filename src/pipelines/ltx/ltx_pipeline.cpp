@@ -71,7 +71,7 @@ LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& op
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::ltx::Transformer>(
-      folder_.config("transformer"), checkpoint::Weights(transformer, {}, loras), options_.dtype);
+      folder_.config("transformer"), checkpoint::Weights(transformer, {}, loras, options_.budget()), options_.dtype);
   checkpoint::require_all_used(*transformer);
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pipelines/arguments.h"
+#include "pipelines/pictures.h"
 #include "schedulers/linear_quadratic.h"
 #include "tensor/memory.h"
 
@@ -63,14 +64,6 @@ Tensor batched(const Tensor& t) {
   return t.view(shape);
 }
 
-//! What the decoder gives in -1..1, as a picture in 0..1.
-Tensor to_rgb(const Tensor& decoded) {
-  Tensor rgb = Tensor::empty(decoded.shape());
-  for (int64_t i = 0; i < rgb.numel(); ++i)
-    rgb.data<float>()[i] = std::clamp(decoded.data<float>()[i] / 2.0f + 0.5f, 0.0f, 1.0f);
-  return rgb;
-}
-
 //! uncond + scale (text - uncond) of [uncond, text]; the prediction itself without guidance.
 Tensor guide(const Tensor& prediction, int64_t batch, double scale) {
   if (prediction.dim(0) == batch) return prediction;
@@ -113,7 +106,7 @@ MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions
   const auto transformer = folder_.weights("transformer", options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
   transformer_ = std::make_unique<models::mochi::Transformer>(
-      folder_.config("transformer"), checkpoint::Weights(transformer, {}, loras), options_.dtype);
+      folder_.config("transformer"), checkpoint::Weights(transformer, {}, loras, options_.budget()), options_.dtype);
   checkpoint::require_all_used(*transformer);
   if (loras) loras->require_all_used();
   const auto vae = folder_.weights("vae", options_.variant);

@@ -149,8 +149,8 @@ models::pyramid_flow::Transformer& PyramidFlowPipeline::transformer(const std::s
   transformer_.reset();
   const auto weights = folder_.weights(variant, options_.variant);
   const auto loras = options_.loras.empty() ? nullptr : checkpoint::LoraSet::open(options_.loras, options_.lora_mode);
-  transformer_ = models::pyramid_flow::Transformer::make(folder_.config(variant),
-                                                         checkpoint::Weights(weights, {}, loras), options_.dtype);
+  transformer_ = models::pyramid_flow::Transformer::make(
+      folder_.config(variant), checkpoint::Weights(weights, {}, loras, options_.budget()), options_.dtype);
   checkpoint::require_all_used(*weights);
   if (loras) loras->require_all_used();
   const auto& sizes = transformer_->sizes();
