@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace prax::pipelines {
+
+//! Which sizes and lengths a model folder makes.
+struct Limits {
+  std::string family;           //!< "LTX-Video"
+  std::string reference_class;  //!< that the folder names
+  int size_multiple = 1;        //!< width and height are multiples of it, in pixels
+  int64_t frame_group = 1;      //!< clips have k * frame_group + frame_offset frames
+  int64_t frame_offset = 0;
+  int64_t most_frames = 0;    //!< longest clip that the model was made for
+  int64_t most_pixels = 0;    //!< largest picture (width * height) that it was made for
+  int width = 0, height = 0;  //!< defaults
+  int64_t frames = 0;
+  double fps = 0;
+  bool takes_picture = false;     //!< can begin with a picture
+  bool needs_picture = false;     //!< cannot begin without one
+  bool changes_clips = false;     //!< remix and edit
+  bool extends_clips = false;     //!< extensions
+  bool takes_conditions = false;  //!< pictures and clips at any frame, loops
+};
+
+//! From the folder's files: the autoencoder's grid, the family's documented longest clip and largest picture, and what
+//! praxinoscope.json says itself ({"defaults": {...}, "limits": {"frames": 49, "pixels": 36864}}). Error(checkpoint).
+Limits limits(const std::filesystem::path& folder);
+
+}  // namespace prax::pipelines
