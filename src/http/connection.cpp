@@ -305,9 +305,9 @@ private:
     core_.hooks.finish(request, response, seconds());
     compress_if_wanted(request, response);
     const auto* text = std::get_if<std::string>(&response.body);
-    const auto* file = std::get_if<FileSlice>(&response.body);
+    const auto* download = std::get_if<Download>(&response.body);
     const auto* stream = std::get_if<std::shared_ptr<EventStream>>(&response.body);
-    const uint64_t length = text ? text->size() : file ? file->length : 0;
+    const uint64_t length = text ? text->size() : download ? download->length : 0;
     const bool bodyless = request.method == "HEAD" || is_bodyless(response.status);
     bool complete = false;
     uint64_t header_size = 0;
@@ -321,7 +321,7 @@ private:
       } else {
         co_await write(head);
         if (text && !bodyless) co_await write(*text);
-        if (file && !bodyless) co_await write_file(*file);
+        if (download && !bodyless) co_await write_download(*download);
       }
       if (stream && !bodyless) co_await write_events(*stream);
       complete = true;
@@ -334,17 +334,17 @@ private:
     co_return complete&& keep && !stream;
   }
 
-  asio::awaitable<void> write_file(const FileSlice& slice) {
-    std::vector<char> piece(std::min<uint64_t>(file_piece, slice.length));
-    for (uint64_t done = 0; done < slice.length;) {
-      const size_t wanted = std::min<uint64_t>(piece.size(), slice.length - done);
+  asio::awaitable<void> write_download(const Download& download) {
+    std::vector<char> piece(std::min<uint64_t>(file_piece, download.length));
+    for (uint64_t done = 0; done < download.length;) {
+      const size_t wanted = std::min<uint64_t>(piece.size(), download.length - done);
       size_t got = 0;
       try {
-        co_await core_.blocking([&] { got = slice.file->read(slice.offset + done, {piece.data(), wanted}); });
+        co_await core_.blocking([&] { got = download.source->read({piece.data(), wanted}); });
       } catch (const Error&) {
         got = 0;
       }
-      if (got == 0) throw Gone{};  // the file shrank or cannot be read: only an early end says so
+      if (got == 0) throw Gone{};  // it shrank or cannot be read: only an early end says so
       co_await write({piece.data(), got});
       done += got;
     }

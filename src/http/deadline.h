@@ -38,7 +38,7 @@ private:
 
   static void wait(const std::shared_ptr<State>& state, Clock::time_point time) {
     // Between two reads of one operation there is nothing to cancel, hence again and again until a new time is set.
-    constexpr std::chrono::milliseconds again{200};
+    static constexpr std::chrono::milliseconds again{200};
     state->timer.expires_at(time);
     state->timer.async_wait([state](boost::system::error_code error) {
       if (error || !state->socket || state->timer.expiry() > Clock::now()) return;

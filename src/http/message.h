@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -82,17 +83,24 @@ struct Request {
   std::optional<std::string_view> query_value(std::string_view name) const;
 };
 
-//! A part of an open file, sent without being read into memory as a whole.
-struct FileSlice {
-  std::shared_ptr<const OpenFile> file;
-  uint64_t offset = 0;
+//! Bytes that are read piece by piece while they are sent. One thread at a time.
+class ByteSource {
+public:
+  virtual ~ByteSource() = default;
+  //! The next bytes; 0 at the end. Throws Error(io).
+  virtual size_t read(std::span<char> bytes) = 0;
+};
+
+//! A body of known length that is not in memory.
+struct Download {
+  std::shared_ptr<ByteSource> source;  //!< null when only the length is wanted (HEAD)
   uint64_t length = 0;
 };
 
 struct Response {
   int status = 200;
   Headers headers;
-  std::variant<std::string, FileSlice, std::shared_ptr<EventStream>> body;
+  std::variant<std::string, Download, std::shared_ptr<EventStream>> body;
 
   static Response text(int status, std::string body, std::string content_type = "text/plain; charset=utf-8");
   static Response json(int status, std::string body) {

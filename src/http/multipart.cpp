@@ -13,8 +13,8 @@ namespace {
 }  // namespace
 
 std::optional<std::string_view> Parameterized::find(std::string_view name) const {
-  for (const auto& [key, value] : parameters)
-    if (key == name) return value;
+  for (const auto& [key, text] : parameters)
+    if (key == name) return text;
   return std::nullopt;
 }
 

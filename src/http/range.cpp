@@ -85,52 +85,51 @@ std::string content_disposition(bool attachment, std::string_view filename) {
   return value;
 }
 
-Response answer_file(const Request& request, std::shared_ptr<const OpenFile> file, const FileAnswer& answer) {
+Response answer_download(const Request& request, const Downloadable& thing) {
   Response response;
-  const std::string modified = http_date(file->modified());
-  response.headers.set("etag", answer.etag);
+  const std::string modified = http_date(thing.modified);
+  response.headers.set("etag", thing.etag);
   response.headers.set("last-modified", modified);
   response.headers.set("accept-ranges", "bytes");
   response.headers.set("cache-control", "private, no-cache");
-  if (const auto wanted = request.headers.find("if-match"); wanted && !matches_etag(*wanted, answer.etag)) {
+  if (const auto wanted = request.headers.find("if-match"); wanted && !matches_etag(*wanted, thing.etag)) {
     response.status = 412;
     return response;
   }
   bool fresh = false;
   if (request.headers.contains("if-none-match")) {
-    fresh = matches_etag(request.headers.joined("if-none-match"), answer.etag);
+    fresh = matches_etag(request.headers.joined("if-none-match"), thing.etag);
   } else if (const auto since = request.headers.find("if-modified-since")) {
     const auto time = parse_http_date(*since);
-    fresh = time && file->modified() <= *time;
+    fresh = time && thing.modified <= *time;
   }
   if (fresh) {
     response.status = 304;
     return response;
   }
-  response.headers.set("content-type", answer.content_type);
-  if (!answer.filename.empty())
-    response.headers.set("content-disposition", content_disposition(answer.attachment, answer.filename));
-  FileSlice slice{file, 0, file->size()};
+  response.headers.set("content-type", thing.content_type);
+  if (!thing.filename.empty())
+    response.headers.set("content-disposition", content_disposition(thing.attachment, thing.filename));
+  uint64_t offset = 0, length = thing.size;
   const auto condition = request.headers.find("if-range");
-  const bool current = !condition || trimmed(*condition) == answer.etag || trimmed(*condition) == modified;
+  const bool current = !condition || trimmed(*condition) == thing.etag || trimmed(*condition) == modified;
   ByteRange range;
   if (const auto header = request.headers.find("range"); header && current && request.method == "GET") {
-    const RangeResult result = parse_range(*header, file->size(), range);
+    const RangeResult result = parse_range(*header, thing.size, range);
     if (result == RangeResult::unsatisfiable) {
-      throw HttpError(
-          416, "range_not_satisfiable",
-          "The range asked for lies outside of the " + std::to_string(file->size()) + " bytes that there are")
-          .with("content-range", "bytes */" + std::to_string(file->size()));
+      throw HttpError(416, "range_not_satisfiable",
+                      "The range asked for lies outside of the " + std::to_string(thing.size) + " bytes that there are")
+          .with("content-range", "bytes */" + std::to_string(thing.size));
     }
     if (result == RangeResult::part) {
       response.status = 206;
-      slice.offset = range.first;
-      slice.length = range.last - range.first + 1;
+      offset = range.first;
+      length = range.last - range.first + 1;
       response.headers.set("content-range", "bytes " + std::to_string(range.first) + "-" + std::to_string(range.last) +
-                                                "/" + std::to_string(file->size()));
+                                                "/" + std::to_string(thing.size));
     }
   }
-  response.body = std::move(slice);
+  response.body = Download{request.method == "HEAD" ? nullptr : thing.open(offset, length), length};
   return response;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,17 +30,20 @@ std::optional<int64_t> parse_http_date(std::string_view text);
 //! Whether a list of entity tags ("*" is all) has this one; weak comparison (RFC 9110, 8.8.3.2).
 bool matches_etag(std::string_view list, std::string_view etag);
 
-//! How a file is answered.
-struct FileAnswer {
+//! Something that is downloaded, and how it is answered.
+struct Downloadable {
+  uint64_t size = 0;
+  int64_t modified = 0;  //!< unix seconds
+  std::function<std::shared_ptr<ByteSource>(uint64_t offset, uint64_t length)> open;
   std::string content_type;
   std::string etag;      //!< with its quotes; strong
   std::string filename;  //!< that the client may save it as; "" for none
   bool attachment = false;
 };
 
-//! 200 with the file, 206 with a part, 304 when the client has it, 412 or 416: by the request's If-Match,
+//! 200 with all of it, 206 with a part, 304 when the client has it, 412 or 416: by the request's If-Match,
 //! If-None-Match, If-Modified-Since, Range and If-Range.
-Response answer_file(const Request& request, std::shared_ptr<const OpenFile> file, const FileAnswer& answer);
+Response answer_download(const Request& request, const Downloadable& thing);
 
 //! The value of a Content-Disposition (RFC 6266) for a name in any script.
 std::string content_disposition(bool attachment, std::string_view filename);
