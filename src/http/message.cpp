@@ -54,6 +54,8 @@ Response Response::events(std::shared_ptr<EventStream> stream) {
   return response;
 }
 
+bool is_bodyless(int status) { return status < 200 || status == 204 || status == 304; }
+
 std::string_view reason_phrase(int status) {
   switch (status) {
     case 100:

@@ -133,6 +133,8 @@ private:
   Headers headers_;
 };
 
+//! Whether a status goes without a body and without its length (RFC 9110, 6.4.1).
+bool is_bodyless(int status);
 //! "Not Found".
 std::string_view reason_phrase(int status);
 

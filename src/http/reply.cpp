@@ -42,8 +42,6 @@ void compress_if_wanted(const Request& request, Response& response) {
   response.headers.set("content-encoding", "gzip");
 }
 
-bool is_bodyless(int status) { return status < 200 || status == 204 || status == 304; }
-
 std::string header_text(const Response& response, uint64_t length, bool keep_alive) {
   std::string text = "HTTP/1.1 " + std::to_string(response.status) + " ";
   text += reason_phrase(response.status);

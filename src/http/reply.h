@@ -16,9 +16,6 @@ void compress_if_wanted(const Request& request, Response& response);
 //! Status line, fields and the empty line. Fields that cannot stand in a header lose the bytes that forbid it.
 std::string header_text(const Response& response, uint64_t length, bool keep_alive);
 
-//! Whether a status goes without a body and without its length (RFC 9110, 6.4.1).
-bool is_bodyless(int status);
-
 //! "req_" and 32 random hex digits.
 std::string new_request_id();
 
