@@ -1,7 +1,9 @@
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace prax {
@@ -30,5 +32,10 @@ private:
   ErrorKind kind_;
   std::string hint_;
 };
+
+std::string_view name_of(ErrorKind kind);  //!< "usage", "io" ...
+
+//! The Error that an exception stands for: itself, or one sentence for memory that ran out and other library errors.
+Error to_error(const std::exception& problem);
 
 }  // namespace prax
