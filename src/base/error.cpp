@@ -14,6 +14,8 @@ std::string_view name_of(ErrorKind kind) {
       return "checkpoint";
     case ErrorKind::io:
       return "io";
+    case ErrorKind::disk_full:
+      return "disk_full";
     case ErrorKind::resource:
       return "resource";
     case ErrorKind::interrupted:
