@@ -15,7 +15,7 @@
 #include "kernels/isa.h"
 #include "kernels/roofline.h"
 #include "output.h"
-#include "render.h"
+#include "pipelines/clip_files.h"
 #include "signals.h"
 #include "tensor/parallel.h"
 
@@ -152,7 +152,7 @@ void bench(const Options& given) {
                   "use --layers and --latent-frames with --synthetic or --config");
   }
   BenchOptions o = given.bench;
-  o.dtype = compute_dtype(given.dtype);
+  o.dtype = pipelines::compute_dtype(given.dtype);
   o.cancel = &signal_token();
   parse_size(given.size, o);
   if (given.threads > 0) set_thread_count(given.threads);

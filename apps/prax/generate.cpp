@@ -9,9 +9,9 @@
 #include "commands.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/clip_files.h"
 #include "pipelines/intent.h"
 #include "pipelines/pictures.h"
-#include "render.h"
 #include "request.h"
 #include "session.h"
 #include "signals.h"
@@ -83,7 +83,7 @@ void generate(Options& o, const CLI::App& command) {
     throw Error(ErrorKind::usage, "--preview-every must be at least 1", "it counts steps");
   if (!o.resume.empty()) return resume(o, command, started);
   if (o.session.model.empty()) o.session.model = "nano";
-  compute_dtype(o.session.dtype);
+  pipelines::compute_dtype(o.session.dtype);
   const fs::path model = resolve_model(o.session.model);
   o.request.promptless = !checkpoint::Folder::open(model).find("text_encoder");
   const auto request = make_request(o.request);

@@ -11,7 +11,6 @@
 #include "commands.h"
 #include "output.h"
 #include "pipelines/pipeline.h"
-#include "render.h"
 
 namespace prax::app {
 

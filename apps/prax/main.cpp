@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/suggest.h"
+#include "base/version.h"
 #include "commands.h"
 #include "output.h"
 #include "signals.h"
@@ -100,7 +101,7 @@ int run(int argc, char** argv) {
   int exit_code = exit_done;
   std::string wanted;
   CLI::App app(about, "prax");
-  app.set_version_flag("--version", "prax " PRAX_VERSION);
+  app.set_version_flag("--version", std::string("prax ") + version());
   app.require_subcommand(1);
   add_generate(app, exit_code);
   add_decode(app, exit_code);

@@ -12,6 +12,7 @@
 #include "media/output_file.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/clip_files.h"
 #include "render.h"
 #include "signals.h"
 
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 namespace {
 
 //! How to go on from what was kept.
-std::string way_on(const RunKeeper& keeper, const SessionOptions& options) {
+std::string way_on(const pipelines::RunKeeper& keeper, const SessionOptions& options) {
   const std::string file = shell_word(keeper.file().string());
   if (keeper.step() < keeper.steps())
     return "step " + std::to_string(keeper.step()) + " of " + std::to_string(keeper.steps()) +
@@ -37,13 +38,13 @@ void remove_parts(const fs::path& output, int64_t clips) {
   for (int64_t i = 0; i < clips; ++i)
     for (int attempt = 0; attempt < attempts; ++attempt) {
       std::error_code ignored;
-      fs::remove_all(media::part_name(clip_path(output, i, clips), attempt), ignored);
+      fs::remove_all(media::part_name(pipelines::clip_path(output, i, clips), attempt), ignored);
     }
 }
 
 std::unique_ptr<pipelines::Pipeline> open_pipeline(const SessionOptions& options) {
   pipelines::LoadOptions load;
-  load.dtype = compute_dtype(options.dtype);
+  load.dtype = pipelines::compute_dtype(options.dtype);
   load.variant = options.variant;
   load.reference_class = options.reference_class;
   load.upscaler = options.upscaler;
@@ -83,7 +84,7 @@ void take_notes(const pipelines::RunNotes& notes, SessionOptions& options) {
 void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionOptions& options,
                const fs::path& resumed_from, ProgressBar::Clock::time_point started) {
   const int64_t clips = run.latents.dim(0);
-  for (int64_t i = 0; i < clips; ++i) media::check_writable(clip_path(options.output, i, clips));
+  for (int64_t i = 0; i < clips; ++i) media::check_writable(pipelines::clip_path(options.output, i, clips));
 
   ProgressBar bar(ProgressBar::pick_mode(options.json, options.quiet));
   const ScopedLogSink sink([&](LogLevel level, std::string_view message) {
@@ -91,9 +92,9 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
     bar.clear();
     std::fprintf(stderr, "warning: %.*s\n", static_cast<int>(message.size()), message.data());
   });
-  const fs::path kept = resumed_from.empty() ? RunKeeper::file_for(options.output) : resumed_from;
+  const fs::path kept = resumed_from.empty() ? pipelines::RunKeeper::file_for(options.output) : resumed_from;
   const fs::path model = options.model == "nano" ? fs::path("nano") : fs::absolute(resolve_model(options.model));
-  RunKeeper keeper(kept, model.string(), notes_of(options));
+  pipelines::RunKeeper keeper(kept, model.string(), notes_of(options));
   if (!resumed_from.empty()) keeper.remember(run, true);
   fs::path preview = options.preview;
 
@@ -125,14 +126,16 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
         preview.clear();
       }
     };
-    pipeline.generate(
-        run,
-        clip_writers(
-            options.output, clips, options.quality,
-            [&] { return describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype)); }),
-        monitor);
+    pipeline.generate(run,
+                      pipelines::clip_writers(options.output, clips, options.quality,
+                                              [&] {
+                                                return pipelines::describe(run, pipeline.reference_class(),
+                                                                           options.model,
+                                                                           pipelines::compute_dtype(options.dtype));
+                                              }),
+                      monitor);
     Summary summary;
-    summary.files = clip_paths(options.output, clips);
+    summary.files = pipelines::clip_paths(options.output, clips);
     bar.finish();
     bar.clear();
     summary.seconds = std::chrono::duration<double>(ProgressBar::Clock::now() - started).count();

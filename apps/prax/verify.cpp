@@ -8,7 +8,7 @@
 #include "commands.h"
 #include "kernels/isa.h"
 #include "output.h"
-#include "render.h"
+#include "pipelines/clip_files.h"
 #include "signals.h"
 #include "tensor/parallel.h"
 #include "verify_case.h"
@@ -162,7 +162,7 @@ int verify(const Options& given) {
     throw Error(ErrorKind::usage, "prax verify needs a reference case",
                 "give a folder with a case.json, or one that holds such folders: prax verify tests/data/cases");
   VerifyOptions options;
-  options.dtype = compute_dtype(given.dtype);
+  options.dtype = pipelines::compute_dtype(given.dtype);
   options.only = given.only;
   options.lora_mode = lora_mode_named(given.lora_mode);
   options.cancel = &signal_token();

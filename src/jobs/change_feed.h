@@ -25,7 +25,8 @@ public:
   using IdListener = std::function<void(const std::string& id)>;
   using Listener = std::function<void()>;
 
-  //! Ends when it is dropped; no listener runs any more after that. Must not outlive the feed.
+  //! Ends when it is dropped; the listener does not run any more after that: so drop it without holding a lock that the
+  //! listener takes. Must not outlive the feed.
   class Subscription {
   public:
     Subscription() = default;

@@ -141,8 +141,7 @@ public:
   // Retention
   struct Disposal {
     std::string job_id;
-    bool deleted = false;  //!< the job is gone: its inputs go too; else only the results expired
-    std::vector<std::string> storage_names;
+    bool deleted = false;  //!< the job is gone: its inputs and saved run go too; else only the results expired
   };
   //! Jobs whose files are to be removed: deleted ones that no worker holds, and those over their expires_at.
   virtual std::vector<Disposal> disposals(int limit = 100) = 0;

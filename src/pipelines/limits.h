@@ -3,6 +3,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
+
+#include "pipelines/pipeline.h"
 
 namespace prax::pipelines {
 
@@ -15,6 +18,7 @@ struct Limits {
   int64_t frame_offset = 0;
   int64_t most_frames = 0;    //!< longest clip that the model was made for
   int64_t most_pixels = 0;    //!< largest picture (width * height) that it was made for
+  bool one_size = false;      //!< makes the default size alone
   int width = 0, height = 0;  //!< defaults
   int64_t frames = 0;
   double fps = 0;
@@ -28,5 +32,10 @@ struct Limits {
 //! From the folder's files: the autoencoder's grid, the family's documented longest clip and largest picture, and what
 //! praxinoscope.json says itself ({"defaults": {...}, "limits": {"frames": 49, "pixels": 36864}}). Error(checkpoint).
 Limits limits(const std::filesystem::path& folder);
+
+//! Default size, length and rate from arguments of those names.
+void take_defaults(const std::vector<Argument>& arguments, Limits& limits);
+//! What the folder's praxinoscope.json says in place of the family.
+void take_own_limits(const checkpoint::Folder& folder, Limits& limits);
 
 }  // namespace prax::pipelines

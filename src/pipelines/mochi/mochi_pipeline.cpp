@@ -27,28 +27,6 @@ std::array<int64_t*, 4> sizes_of(models::mochi::Tiling& t) {
           &t.tile_sample_stride_width};
 }
 
-std::vector<Argument> reference_arguments() {
-  return {
-      {"height", "int", 480, "height in pixels"},
-      {"width", "int", 848, "width in pixels"},
-      {"num_frames", "int", 19, "frames of the clip"},
-      {"num_inference_steps", "int", 64, "denoising steps"},
-      {"timesteps", "floats", nullptr, "own timesteps in descending order, instead of num_inference_steps"},
-      {"guidance_scale", "float", 4.5, "how strongly the prompt guides; 1 or less switches guidance off"},
-      {"num_videos_per_prompt", "int", 1, "clips to make from one prompt"},
-      {"latents", "file", nullptr, "initial noise [B, channels, frames, height, width] instead of drawn noise"},
-      {"prompt_embeds", "file", nullptr, "encoded prompt [B, tokens, channels] instead of the prompt"},
-      {"prompt_attention_mask", "file", nullptr, "0/1 for each token of prompt_embeds"},
-      {"negative_prompt_embeds", "file", nullptr, "encoded negative prompt"},
-      {"negative_prompt_attention_mask", "file", nullptr, "0/1 for each token of negative_prompt_embeds"},
-      {"max_sequence_length", "int", 256, "tokens that the prompt is padded or cut to"},
-      {"frame_rate", "float", 30.0, "frames a second of the file; the model does not see it"},
-      {"vae_tiling", "tiling", nullptr,
-       "decode in overlapping tiles as the reference's enable_tiling(): true, or {\"tile_sample_min_width\": 256, "
-       "...}"},
-  };
-}
-
 bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
 
 //! One item of a batch, without the batch's dimension.
@@ -81,6 +59,28 @@ Tensor guide(const Tensor& prediction, int64_t batch, double scale) {
 }
 
 }  // namespace
+
+std::vector<Argument> reference_arguments() {
+  return {
+      {"height", "int", 480, "height in pixels"},
+      {"width", "int", 848, "width in pixels"},
+      {"num_frames", "int", 19, "frames of the clip"},
+      {"num_inference_steps", "int", 64, "denoising steps"},
+      {"timesteps", "floats", nullptr, "own timesteps in descending order, instead of num_inference_steps"},
+      {"guidance_scale", "float", 4.5, "how strongly the prompt guides; 1 or less switches guidance off"},
+      {"num_videos_per_prompt", "int", 1, "clips to make from one prompt"},
+      {"latents", "file", nullptr, "initial noise [B, channels, frames, height, width] instead of drawn noise"},
+      {"prompt_embeds", "file", nullptr, "encoded prompt [B, tokens, channels] instead of the prompt"},
+      {"prompt_attention_mask", "file", nullptr, "0/1 for each token of prompt_embeds"},
+      {"negative_prompt_embeds", "file", nullptr, "encoded negative prompt"},
+      {"negative_prompt_attention_mask", "file", nullptr, "0/1 for each token of negative_prompt_embeds"},
+      {"max_sequence_length", "int", 256, "tokens that the prompt is padded or cut to"},
+      {"frame_rate", "float", 30.0, "frames a second of the file; the model does not see it"},
+      {"vae_tiling", "tiling", nullptr,
+       "decode in overlapping tiles as the reference's enable_tiling(): true, or {\"tile_sample_min_width\": 256, "
+       "...}"},
+  };
+}
 
 std::optional<models::mochi::Tiling> tiling_of(const json& value) {
   if (value.is_null() || value == json(false)) return {};

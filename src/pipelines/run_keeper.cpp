@@ -1,9 +1,9 @@
-#include "run_keeper.h"
+#include "pipelines/run_keeper.h"
 
 #include "base/error.h"
 #include "base/log.h"
 
-namespace prax::app {
+namespace prax::pipelines {
 
 namespace fs = std::filesystem;
 
@@ -14,17 +14,16 @@ fs::path RunKeeper::file_for(const fs::path& output) {
   return name;
 }
 
-void RunKeeper::remember(const pipelines::Run& run, bool saved) {
+void RunKeeper::remember(const Run& run, bool saved) {
   latest_ = run;
   // The next step may work in place, and may be cancelled in the middle.
   latest_->latents = run.latents.clone();
   if (saved) saved_step_ = run.step;
 }
 
-void RunKeeper::after_step(const pipelines::Run& run) {
-  constexpr auto save_every = std::chrono::seconds(2);
+void RunKeeper::after_step(const Run& run) {
   remember(run);
-  if (run.step < run.steps && std::chrono::steady_clock::now() - last_ < save_every) return;
+  if (run.step < run.steps && std::chrono::steady_clock::now() - last_ < every_) return;
   try {
     save();
   } catch (const Error& error) {
@@ -37,7 +36,7 @@ void RunKeeper::after_step(const pipelines::Run& run) {
 void RunKeeper::save() {
   if (!latest_ || saved_step_ == latest_->step) return;
   if (!saved_step_) make_room();
-  pipelines::save_run(file_, *latest_, model_, notes_);
+  save_run(file_, *latest_, model_, notes_);
   saved_step_ = latest_->step;
 }
 
@@ -46,7 +45,7 @@ void RunKeeper::make_room() {
   std::error_code error;
   if (!fs::is_regular_file(file_, error)) return;
   try {
-    const pipelines::Run earlier = pipelines::load_run(file_);
+    const Run earlier = load_run(file_);
     if (earlier.step == 0) return;
     // A finished one whose video exists has been used.
     if (earlier.step == earlier.steps && fs::exists(fs::path(file_).replace_extension(), error)) return;
@@ -64,4 +63,4 @@ void RunKeeper::discard() {
   if (saved_step_) fs::remove(file_, error);
 }
 
-}  // namespace prax::app
+}  // namespace prax::pipelines

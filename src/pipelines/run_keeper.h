@@ -7,14 +7,16 @@
 
 #include "pipelines/pipeline.h"
 
-namespace prax::app {
+namespace prax::pipelines {
 
 //! Keeps the latest state of a run beside its output until the output is complete, so that neither Ctrl-C nor a
 //! crash nor a full disk costs more than the last moments.
 class RunKeeper {
 public:
-  RunKeeper(std::filesystem::path file, std::string model, pipelines::RunNotes notes)
-      : file_(std::move(file)), model_(std::move(model)), notes_(std::move(notes)) {}
+  using Duration = std::chrono::milliseconds;
+  //! `every`: least time between two writes.
+  RunKeeper(std::filesystem::path file, std::string model, RunNotes notes, Duration every = Duration(2000))
+      : file_(std::move(file)), model_(std::move(model)), notes_(std::move(notes)), every_(every) {}
 
   //! "clip.mp4" -> "clip.mp4.prax", "frames/" -> "frames.prax".
   static std::filesystem::path file_for(const std::filesystem::path& output);
@@ -22,10 +24,10 @@ public:
   const std::filesystem::path& file() const { return file_; }
 
   //! The state that save() would write. With `saved` it is in the file already.
-  void remember(const pipelines::Run& run, bool saved = false);
-  //! After a denoising step: remembers, and writes when the last time is over two seconds ago or it was the last step.
+  void remember(const Run& run, bool saved = false);
+  //! After a denoising step: remembers, and writes when the last time is `every` ago or it was the last step.
   //! When that fails, the run goes on and a warning is given once.
-  void after_step(const pipelines::Run& run);
+  void after_step(const Run& run);
   //! Writes the remembered state unless the file has it already.
   void save();
   //! True once the file holds a state of this run.
@@ -41,11 +43,12 @@ private:
 
   std::filesystem::path file_;
   std::string model_;
-  pipelines::RunNotes notes_;
-  std::optional<pipelines::Run> latest_;
+  RunNotes notes_;
+  Duration every_;
+  std::optional<Run> latest_;
   std::optional<int64_t> saved_step_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
   bool warned_ = false;
 };
 
-}  // namespace prax::app
+}  // namespace prax::pipelines
