@@ -24,7 +24,7 @@ Error lasting(const std::string& name, const DatabaseProblem& problem) {
   const std::string text = name + ": " + problem.what();
   switch (problem.kind()) {
     case DatabaseProblem::Kind::full:
-      return {ErrorKind::io, "the database's disk is full (" + text + ")", "make room on it, then try again"};
+      return {ErrorKind::disk_full, "the database's disk is full (" + text + ")", "make room on it, then try again"};
     case DatabaseProblem::Kind::foreign:
       return {ErrorKind::input, text, "give another place, or restore the database from a copy"};
     case DatabaseProblem::Kind::transient:

@@ -68,6 +68,14 @@ struct JobCost {
   double peak_memory_mb = 0;     //!< most resident memory of the worker's process, in 10^6 bytes
 };
 
+//! What came of a job that is complete.
+struct JobOutcome {
+  std::vector<ResultFile> results;
+  JobCost cost;
+  std::optional<Time> expires_at;
+  double seconds = 0;  //!< length that was really made, first to last picture; 0 to leave Job::seconds as it is
+};
+
 struct Job {
   std::string id;      //!< "video_" and 32 hex digits
   std::string key_id;  //!< owner; local_key_id without keys

@@ -20,7 +20,7 @@ public:
 
 //! Where results, inputs and saved runs lie: a folder, or a bucket of an S3-compatible service. Names are paths with
 //! '/', of letters, digits, '.', '_', '-': anything else is Error(usage), so no name leaves the storage. Thread-safe.
-//! Errors are Error(io), with ErrorKind::resource for a full disk or quota.
+//! Errors are Error(io), and Error(disk_full) for a full disk or quota.
 class ResultStorage {
 public:
   virtual ~ResultStorage() = default;

@@ -50,11 +50,12 @@ std::optional<Candidate> waiting(Connection& c, const ClaimOptions& options) {
   Values values;
   const std::string models = only_models(options, values);
   auto turn = c.run(
-      "SELECT w.key_id, w.priority FROM (SELECT key_id, MAX(priority) AS priority FROM jobs WHERE status = 'queued'" +
+      "SELECT w.key_id, w.priority FROM (SELECT key_id, MAX(priority) AS priority, MIN(created_at) AS since FROM jobs "
+      "WHERE status = 'queued'" +
           models +
           " GROUP BY key_id) AS w JOIN keys ON keys.id = w.key_id WHERE keys.max_running IS NULL OR keys.max_running >"
           " (SELECT COUNT(*) FROM jobs AS r WHERE r.status = 'in_progress' AND r.key_id = w.key_id)"
-          " ORDER BY w.priority DESC, keys.served, w.key_id LIMIT 1",
+          " ORDER BY w.priority DESC, keys.served, w.since, w.key_id LIMIT 1",
       values);
   if (turn.empty()) return std::nullopt;
   const std::string key_id = turn.front().text();
@@ -68,7 +69,9 @@ std::optional<Candidate> waiting(Connection& c, const ClaimOptions& options) {
 Claim claimed(Connection& c, const std::string& id) {
   Claim claim;
   claim.lease.job_id = id;
-  claim.lease.fence = c.run("SELECT fence FROM jobs WHERE id = $1", {id}).at(0).integer();
+  Row row = c.run("SELECT fence, fruitless FROM jobs WHERE id = $1", {id}).at(0);
+  claim.lease.fence = row.integer();
+  claim.fruitless = static_cast<int>(row.integer());
   claim.job = find_job(c, id).value();
   claim.resumes = claim.lease.fence > 1;
   return claim;
@@ -139,12 +142,11 @@ Standing SqlStore::report(const Lease& lease, Milliseconds extension, const JobP
   });
 }
 
-Standing SqlStore::complete(const Lease& lease, const std::vector<ResultFile>& results, const JobCost& cost,
-                            std::optional<Time> expires_at) {
+Standing SqlStore::complete(const Lease& lease, const JobOutcome& outcome) {
   return database_->write([&](Connection& c) {
     uint64_t bytes = 0;
     json hashes = json::object();
-    for (const ResultFile& file : results) {
+    for (const ResultFile& file : outcome.results) {
       bytes += file.bytes;
       hashes[file.variant] = file.sha256;
     }
@@ -152,10 +154,12 @@ Standing SqlStore::complete(const Lease& lease, const std::vector<ResultFile>& r
     auto rows = c.run(
         "UPDATE jobs SET status = 'completed', percent = 100, stage = '', seconds_left = NULL, lease_until = 0,"
         " preview = 0, results = $3, stored_bytes = stored_bytes + $4, inference_seconds = $5, peak_memory_mb = $6,"
-        " completed_at = $7, expires_at = $8, version = $9" +
+        " completed_at = $7, expires_at = $8, version = $9, seconds ="
+        " CASE WHEN CAST($10 AS DOUBLE PRECISION) > 0 THEN CAST($10 AS DOUBLE PRECISION) ELSE seconds END" +
             held,
-        {lease.job_id, lease.fence, json_of(results), static_cast<int64_t>(bytes), cost.inference_seconds,
-         cost.peak_memory_mb, value_of(at), value_of(expires_at), next_version(c, "jobs")});
+        {lease.job_id, lease.fence, json_of(outcome.results), static_cast<int64_t>(bytes),
+         outcome.cost.inference_seconds, outcome.cost.peak_memory_mb, value_of(at), value_of(outcome.expires_at),
+         next_version(c, "jobs"), outcome.seconds});
     if (rows.empty()) {
       auto before =
           c.run("SELECT id FROM jobs WHERE id = $1 AND fence = $2 AND status = 'completed' AND deleted_at IS NULL",

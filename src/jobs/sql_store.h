@@ -26,8 +26,7 @@ public:
   std::optional<Claim> claim(const ClaimOptions& options) override;
   Standing report(const Lease& lease, Milliseconds extension, const JobProgress& progress,
                   const std::string& preview_jpeg) override;
-  Standing complete(const Lease& lease, const std::vector<ResultFile>& results, const JobCost& cost,
-                    std::optional<Time> expires_at) override;
+  Standing complete(const Lease& lease, const JobOutcome& outcome) override;
   Standing fail(const Lease& lease, const JobError& error, const JobCost& cost) override;
   Standing release(const Lease& lease, std::optional<Time> not_before, bool counts) override;
 

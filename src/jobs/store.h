@@ -73,13 +73,15 @@ struct ClaimOptions {
   std::string worker;               //!< name, "host-1234"; for people
   std::vector<std::string> models;  //!< that this worker can run; empty for all
   Milliseconds lease{30000};
-  int max_attempts = 3;  //!< a job that ended its worker so often fails ("worker_crashed") instead of being claimed
+  //! A job that was begun so often without getting further fails ("worker_crashed") instead of being claimed.
+  int max_attempts = 5;
 };
 
 struct Claim {
   Lease lease;
   Job job;
   bool resumes = false;  //!< another attempt was begun before: look for its saved run
+  int fruitless = 1;     //!< attempts since the job was further than ever, this one included
 };
 
 //! What the owner of a lease hears when it reports.
@@ -91,8 +93,8 @@ enum class Standing {
 
 //! Jobs, keys and what belongs to them, durable. Every call may come from any thread; each is one transaction, blocks
 //! for the time of a disk or network access, and survives restarts of the database (it tries again for
-//! StoreOptions::patience and does nothing twice). Error(io) when the database cannot be reached or written (disk
-//! full), Error(input) when it is no database of ours or of a newer version.
+//! StoreOptions::patience and does nothing twice). Error(io) when the database cannot be reached, Error(disk_full) when
+//! it cannot be written, Error(input) when it is no database of ours or of a newer version.
 class Store {
 public:
   virtual ~Store() = default;
@@ -131,8 +133,7 @@ public:
   virtual Standing report(const Lease& lease, Milliseconds extension, const JobProgress& progress,
                           const std::string& preview_jpeg = {}) = 0;
   //! The job is `completed` with these files. They are stored already. Anything but `ours`: remove them again.
-  virtual Standing complete(const Lease& lease, const std::vector<ResultFile>& results, const JobCost& cost,
-                            std::optional<Time> expires_at) = 0;
+  virtual Standing complete(const Lease& lease, const JobOutcome& outcome) = 0;
   virtual Standing fail(const Lease& lease, const JobError& error, const JobCost& cost) = 0;
   //! Gives the job back to the queue's front: to go on at once (drain), or not before `not_before` (a full disk). With
   //! `counts` the attempt counts toward max_attempts.
