@@ -109,6 +109,8 @@ int run(int argc, char** argv) {
   add_models(app, exit_code);
   add_verify(app, exit_code);
   add_bench(app, exit_code);
+  add_serve(app, exit_code);
+  add_worker(app, exit_code);
   add_help(app, wanted);
   if (argc < 2) {
     std::fputs(app.help().c_str(), stderr);

@@ -73,6 +73,10 @@ http::Response error_response(const std::exception_ptr& problem, std::string* de
       case ErrorKind::usage:
       case ErrorKind::input:
         return envelope({400, "invalid_value", sentence(error)});
+      case ErrorKind::disk_full:
+        note(sentence(error));
+        return envelope(http::HttpError(507, "storage_full", "The server's disk is full; its operator must make room")
+                            .with("x-should-retry", "false"));
       case ErrorKind::io:
       case ErrorKind::resource:
         note(sentence(error));

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/version.h"
 #include "http/message.h"
 
 namespace prax::server {
@@ -78,7 +79,7 @@ Curl make_curl(const std::string& url, const OutboundRules& rules) {
   curl_easy_setopt(curl.get(), CURLOPT_PROXY, "");  // a proxy would hide where the call goes
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(rules.timeout.count()));
-  curl_easy_setopt(curl.get(), CURLOPT_USERAGENT, "Praxinoscope/" PRAX_VERSION);
+  curl_easy_setopt(curl.get(), CURLOPT_USERAGENT, (std::string("Praxinoscope/") + version()).c_str());
   if (!rules.private_addresses) curl_easy_setopt(curl.get(), CURLOPT_OPENSOCKETFUNCTION, open_public);
   return curl;
 }

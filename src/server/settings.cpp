@@ -196,6 +196,8 @@ std::vector<Setting> make_table() {
        server::word(&Settings::webhook_timeout, parse_duration)},
       {"webhook-attempts", word, "N", calls, "Tries before an event is given up (12)",
        number<int>(&Settings::webhook_attempts, 1, 100)},
+      {"webhook-secret", word, "SECRET", calls,
+       "Signs events to the webhook_url of single requests: whsec_... (unsigned)", text(&Settings::webhook_secret)},
       {"log-format", word, "FORMAT", logs, "text or json (text)",
        server::word(&Settings::log_format,
                     [](const std::string& t) {

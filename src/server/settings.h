@@ -49,6 +49,7 @@ struct Settings {
   std::chrono::milliseconds fetch_timeout{10'000};
   std::chrono::milliseconds webhook_timeout{10'000};
   int webhook_attempts = 12;
+  std::string webhook_secret;
 
   std::string log_format = "text", log_level = "info";
 

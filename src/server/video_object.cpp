@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/version.h"
+
 namespace prax::server {
 namespace {
 
@@ -103,7 +105,7 @@ json provenance_object(const jobs::Job& job) {
           {"settings", to_json(job.settings)},
           {"inputs", inputs},
           {"results", results},
-          {"software", "prax " PRAX_VERSION},
+          {"software", std::string("prax ") + version()},
           {"worker", job.worker},
           {"attempts", job.attempts},
           {"key_id", job.key_id},
