@@ -30,7 +30,7 @@ void work(Options& o) {
   constexpr double milliseconds_of_a_second = 1000, seconds_of_a_day = 24 * 3600;
   if (o.threads > 0) set_thread_count(o.threads);
   // A lease must outlive a few reports.
-  if (!(o.lease_seconds >= 2)) throw Error(ErrorKind::usage, "--lease must be at least 2 seconds", "30 is usual");
+  if (!(o.lease_seconds >= 1)) throw Error(ErrorKind::usage, "--lease must be at least 1 second", "30 is usual");
   if (!(o.retry_seconds >= 0)) throw Error(ErrorKind::usage, "--retry-after cannot be negative", "60 is usual");
   if (o.retention_days && !(*o.retention_days > 0))
     throw Error(ErrorKind::usage, "--retention-days must be above 0", "leave it out to keep results");
