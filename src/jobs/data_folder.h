@@ -15,8 +15,8 @@ namespace prax::jobs {
 //!   prax.db            the store, unless --database names PostgreSQL (with prax.db-wal and prax.db-shm while in use)
 //!   storage/results/   <job id>/<fence>/video.mp4, thumbnail.webp, spritesheet.jpg
 //!   storage/inputs/    <job id>/...: pictures and clips that were handed in
-//!   storage/runs/      <job id>.prax: running jobs after their last saved step
-//!   work/              <job id>/: what a worker of this machine is making; emptied when it is done
+//!   storage/runs/      <job id>/run.prax: running jobs after their last saved step
+//!   work/              <job id>-<fence>/: what a worker of this machine is making; removed when it is done
 //!   audit.head         the newest end of the audit log that a process here has written: see verify_audit
 //!   config.toml        the server's settings, if any
 //!

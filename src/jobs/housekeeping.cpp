@@ -26,7 +26,7 @@ void Housekeeping::round() {
     for (const Store::Disposal& disposal : list) {
       storage_.remove_folder("results/" + disposal.job_id);
       storage_.remove_folder("inputs/" + disposal.job_id);
-      storage_.remove("runs/" + disposal.job_id + ".prax");
+      storage_.remove_folder("runs/" + disposal.job_id);
       store_.disposed(disposal);
     }
     if (list.empty()) break;

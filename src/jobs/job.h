@@ -28,7 +28,8 @@ JobKind job_kind_named(std::string_view name);
 
 //! Why a job failed. Codes: "cancelled", "invalid_input" (a picture or clip that was handed in, or settings that the
 //! model cannot do), "model_unavailable", "out_of_memory", "disk_full", "worker_crashed" (it ended its worker too
-//! often), "refused_by_policy" (the operator's review program), "source_deleted", "internal_error".
+//! often), "storage_unavailable", "refused_by_policy" (the operator's review program), "review_failed" (it could not be
+//! run), "source_deleted", "internal_error".
 struct JobError {
   std::string code;
   std::string message;  //!< one sentence, then what to do
@@ -64,7 +65,7 @@ struct JobProgress {
 
 //! What a finished job measured.
 struct JobCost {
-  double inference_seconds = 0;  //!< over all attempts, waiting not counted
+  double inference_seconds = 0;  //!< of the attempt that ended it, from its claim on
   double peak_memory_mb = 0;     //!< most resident memory of the worker's process, in 10^6 bytes
 };
 

@@ -32,6 +32,8 @@ public:
   void save();
   //! True once the file holds a state of this run.
   bool saved() const { return saved_step_.has_value(); }
+  //! Finished steps of the state in the file.
+  std::optional<int64_t> saved_step() const { return saved_step_; }
   //! The remembered state's finished steps; 0 when there is none.
   int64_t step() const { return latest_ ? latest_->step : 0; }
   int64_t steps() const { return latest_ ? latest_->steps : 0; }
