@@ -23,7 +23,7 @@ void add_serve(CLI::App& app, int&) {
     constexpr int arenas = 2;
     mallopt(M_ARENA_MAX, arenas);
     const server::Settings settings = flags->load();
-    server::Application application(settings, program_path(), flags->as_given());
+    server::Application application(settings, program_path());
     std::printf("listening on %s\n", application.url().c_str());
     std::fflush(stdout);
     application.run(signal_token());

@@ -38,17 +38,4 @@ server::Settings SettingsFlags::load() const {
   return server::load_settings(given(), config_, [](const char* name) -> const char* { return std::getenv(name); });
 }
 
-std::vector<std::string> SettingsFlags::as_given() const {
-  std::vector<std::string> flags;
-  if (!config_.empty()) flags.insert(flags.end(), {"--config", config_});
-  for (const auto& [name, words] : given()) {
-    if (const auto found = switches_.find(name); found != switches_.end()) {
-      flags.push_back((found->second ? "--" : "--not-") + name);
-      continue;
-    }
-    for (const std::string& word : words) flags.push_back("--" + name + "=" + word);
-  }
-  return flags;
-}
-
 }  // namespace prax::app

@@ -2,9 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <memory>
+#include <map>
 #include <string>
-#include <vector>
 
 #include "server/settings.h"
 
@@ -17,8 +16,6 @@ public:
 
   //! What flags, environment and file come to; see server::load_settings().
   server::Settings load() const;
-  //! The flags as they were given, for another command that takes the same.
-  std::vector<std::string> as_given() const;
 
 private:
   server::SettingWords given() const;

@@ -22,12 +22,20 @@ struct Limits {
   int width = 0, height = 0;  //!< defaults
   int64_t frames = 0;
   double fps = 0;
-  bool takes_picture = false;     //!< can begin with a picture
-  bool needs_picture = false;     //!< cannot begin without one
-  bool changes_clips = false;     //!< remix and edit
-  bool extends_clips = false;     //!< extensions
+  bool takes_picture = false;  //!< can begin with a picture
+  bool needs_picture = false;  //!< cannot begin without one
+  bool changes_clips = false;  //!< remix and edit
+  bool extends_clips = false;  //!< extensions
+  //! An extension's run begins with so many of the clip's last frames, or as many as it has, in whole groups.
+  int64_t most_context_frames = 0;
   bool takes_conditions = false;  //!< pictures and clips at any frame, loops
 };
+
+//! How many frames of a clip the run of its extension repeats: num_frames is these and the new ones.
+inline int64_t context_frames(const Limits& limits, int64_t clip_frames) {
+  const int64_t seen = clip_frames < limits.most_context_frames ? clip_frames : limits.most_context_frames;
+  return (seen - limits.frame_offset) / limits.frame_group * limits.frame_group + limits.frame_offset;
+}
 
 //! From the folder's files: the autoencoder's grid, the family's documented longest clip and largest picture, and what
 //! praxinoscope.json says itself ({"defaults": {...}, "limits": {"frames": 49, "pixels": 36864}}). Error(checkpoint).

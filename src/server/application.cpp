@@ -74,7 +74,7 @@ const Caller* known_caller(const http::Request& request) { return std::any_cast<
 
 class Application::Impl {
 public:
-  Impl(Settings given, const fs::path& program, std::vector<std::string> worker_flags)
+  Impl(Settings given, const fs::path& program)
       : settings_(std::move(given)),
         log_(settings_.log_format, settings_.log_level),
         catalog_(make_catalog(settings_)),
@@ -94,10 +94,8 @@ public:
     server_ = std::make_unique<http::Server>(http_settings(), router(), hooks());
     housekeeping_ = std::make_unique<jobs::Housekeeping>(*store_, *storage_, folder_.audit_anchor());
     webhooks_ = std::make_unique<WebhookSender>(*context_);
-    if (!program.empty() && settings_.workers > 0) {
-      worker_flags.insert(worker_flags.begin(), {program.string(), "worker"});
-      workers_ = std::make_unique<WorkerProcesses>(std::move(worker_flags), settings_.workers);
-    }
+    if (!program.empty() && settings_.workers > 0)
+      workers_ = std::make_unique<WorkerProcesses>(worker_command(program, settings_), settings_.workers);
   }
 
   ~Impl() {
@@ -241,8 +239,8 @@ private:
   std::unique_ptr<WorkerProcesses> workers_;
 };
 
-Application::Application(Settings settings, const fs::path& program, std::vector<std::string> worker_flags)
-    : impl_(std::make_unique<Impl>(std::move(settings), program, std::move(worker_flags))) {}
+Application::Application(Settings settings, const fs::path& program)
+    : impl_(std::make_unique<Impl>(std::move(settings), program)) {}
 Application::~Application() = default;
 uint16_t Application::port() const { return impl_->port(); }
 std::string Application::url() const { return impl_->url(); }

@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/cancellation.h"
 #include "server/settings.h"
@@ -15,9 +14,8 @@ class Application {
 public:
   //! Throws Error(usage) when it must not start: beyond loopback without any key, or with no key and no permission to
   //! go without. Error(io) when port, data or database cannot be used.
-  //! `program worker` with `worker_flags` is what does the jobs; without a program no workers are started, whatever the
-  //! settings say.
-  Application(Settings settings, const std::filesystem::path& program, std::vector<std::string> worker_flags);
+  //! `program worker` is what does the jobs; without a program no workers are started, whatever the settings say.
+  Application(Settings settings, const std::filesystem::path& program);
   ~Application();
 
   uint16_t port() const;

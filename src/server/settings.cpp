@@ -54,19 +54,6 @@ std::map<std::string, std::string> parse_pairs(const Words& words) {
   return pairs;
 }
 
-//! A program's words: one text is split at spaces, several are taken as they are.
-Words parse_command(const Words& words) {
-  if (words.size() != 1) return words;
-  Words command;
-  for (size_t at = 0; at < words[0].size();) {
-    const size_t begin = words[0].find_first_not_of(' ', at);
-    if (begin == std::string::npos) break;
-    at = std::min(words[0].find(' ', begin), words[0].size());
-    command.push_back(words[0].substr(begin, at - begin));
-  }
-  return command;
-}
-
 std::string one_of(const std::string& text, const std::vector<std::string>& choices) {
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return text;
   std::string list;
@@ -179,13 +166,10 @@ std::vector<Setting> make_table() {
        [](Settings& s, const Words& w) {
          s.retention = w.back() == "forever" ? std::nullopt : std::optional(parse_duration(w.back()));
        }},
-      {"max-attempts", word, "N", queue, "A job that ended its worker so often fails (3)",
+      {"max-attempts", word, "N", queue, "A job that ended its worker so often without getting further fails (5)",
        number<int>(&Settings::max_attempts, 1, 100)},
-      {"review-program", SettingShape::list, "COMMAND", queue,
-       "Asked before a result is published: see docs/operations.md (none)",
-       [](Settings& s, const Words& w) { s.review_program = parse_command(w); }},
-      {"review-timeout", word, "TIME", queue, "The review program's time (60s)",
-       server::word(&Settings::review_timeout, parse_duration)},
+      {"review-program", word, "PROGRAM", queue, "Asked before a result is published: see docs/operations.md (none)",
+       server::word(&Settings::review_program, parse_path)},
       {"fetch-urls", flag, "", calls, "Fetch pictures that requests name by URL (true)",
        server::flag(&Settings::fetch_urls)},
       {"private-addresses", flag, "", calls, "Webhooks and picture URLs may reach private networks, and use plain HTTP",

@@ -39,10 +39,9 @@ struct Settings {
   int64_t max_queued = 10'000;
   std::optional<uint64_t> quota;
   std::optional<std::chrono::milliseconds> retention;
-  int max_attempts = 3;
+  int max_attempts = 5;
 
-  std::vector<std::string> review_program;
-  std::chrono::milliseconds review_timeout{60'000};
+  std::filesystem::path review_program;
 
   bool fetch_urls = true;
   bool private_addresses = false;

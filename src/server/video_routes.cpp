@@ -83,13 +83,16 @@ Response extend(const Context& context, Request& request) {
   jobs::Settings& settings = job.settings;
   settings.extend = "video";
   const auto group = static_cast<double>(limits.frame_group);
-  settings.frames = std::max<int64_t>(1, std::llround(*seconds * settings.fps / group)) * limits.frame_group;
+  const int64_t added = std::max<int64_t>(1, std::llround(*seconds * settings.fps / group)) * limits.frame_group;
+  settings.frames = pipelines::context_frames(limits, clip_frames) + added;
   if (settings.frames > limits.most_frames)
-    throw bad_field("seconds", "The model '" + draft.model().name + "' adds at most " +
-                                   jobs::seconds_text(static_cast<double>(limits.most_frames) / settings.fps) +
-                                   " seconds at once");
-  job.charged_seconds = static_cast<double>(settings.frames) / settings.fps;
-  job.seconds = static_cast<double>(clip_frames + settings.frames - 1) / settings.fps;
+    throw bad_field(
+        "seconds",
+        "The model '" + draft.model().name + "' adds at most " +
+            jobs::seconds_text(static_cast<double>(limits.most_frames - limits.most_context_frames) / settings.fps) +
+            " seconds at once");
+  job.charged_seconds = static_cast<double>(added) / settings.fps;
+  job.seconds = static_cast<double>(clip_frames + added - 1) / settings.fps;
   if (job.seconds > context.settings.max_seconds)
     throw bad_field("seconds", "The whole would be longer than the " +
                                    jobs::seconds_text(context.settings.max_seconds) + " seconds that are allowed here");

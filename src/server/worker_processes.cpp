@@ -1,5 +1,6 @@
 #include "server/worker_processes.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/paths.h"
 
 namespace prax::server {
 namespace {
@@ -20,6 +22,28 @@ constexpr std::chrono::milliseconds first_pause{250}, longest_pause{30'000};
 constexpr auto healthy_life = std::chrono::seconds(60);
 
 }  // namespace
+
+std::vector<std::string> worker_command(const std::filesystem::path& program, const Settings& settings) {
+  std::vector<std::string> words{program.string(), "worker"};
+  const auto add = [&words](const char* flag, const std::string& value) {
+    if (!value.empty()) words.insert(words.end(), {flag, value});
+  };
+  add("--data", settings.data.string());
+  add("--database", settings.database);
+  add("--storage", settings.storage);
+  for (const auto& [name, folder] : settings.models)
+    add("--model", name + "=" + resolve_model(folder).string() + "@" + settings.dtype);
+  for (const auto& [alias, model] : settings.aliases) add("--alias", alias + "=" + model);
+  for (const auto& [name, file] : settings.loras) add("--lora", name + "=" + resolve_model(file).string());
+  if (settings.worker_threads > 0) add("--threads", std::to_string(settings.worker_threads));
+  add("--max-attempts", std::to_string(settings.max_attempts));
+  constexpr double milliseconds_of_a_day = 24.0 * 3600 * 1000;
+  if (settings.retention)
+    add("--retention-days",
+        fmt::format("{}", static_cast<double>(settings.retention->count()) / milliseconds_of_a_day));
+  add("--review", settings.review_program.string());
+  return words;
+}
 
 WorkerProcesses::WorkerProcesses(std::vector<std::string> command, int count)
     : command_(std::move(command)), slots_(static_cast<size_t>(count)), thread_([this] { supervise(); }) {}

@@ -5,12 +5,18 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "server/settings.h"
+
 namespace prax::server {
+
+//! `program worker` with what the settings say to workers.
+std::vector<std::string> worker_command(const std::filesystem::path& program, const Settings& settings);
 
 //! Worker programs as children of the server: one that ends is started again (sooner the longer it had lived), so that
 //! a crash costs a job's last step and never the server. They end with the server, however that ends.

@@ -272,6 +272,7 @@ Limits limits(const checkpoint::Folder& folder) {
   l.most_pixels = documented_pixels;
   take_defaults(common_arguments(), l);
   l.takes_picture = l.changes_clips = l.extends_clips = l.takes_conditions = true;
+  l.most_context_frames = most_context_frames;
   return l;
 }
 
