@@ -190,16 +190,19 @@ private:
       check(request, parser.get().version());
       route = route_of(request);
       if (has_body) {
-        co_await core_.blocking([this, &request, &route] { core_.hooks.gate(request, *route); });
+        const Work gate = [this, &request, &route] { core_.hooks.gate(request, *route); };
+        co_await core_.blocking(gate);
         co_await read_body(request, *route, parser);
         body_read = true;
-        co_await core_.blocking([&] { response = route->handler(request); });
+        const Work handle = [&] { response = route->handler(request); };
+        co_await core_.blocking(handle);
       } else {
-        co_await core_.blocking([this, &request, &response, &route] {
+        const Work both = [this, &request, &response, &route] {
           core_.hooks.gate(request, *route);
           require_no_body(*route);
           response = route->handler(request);
-        });
+        };
+        co_await core_.blocking(both);
       }
     } catch (const Gone&) {
       throw;
@@ -209,7 +212,8 @@ private:
     if (problem) response = core_.hooks.failure(problem, request);
     const bool keep = parser.get().keep_alive() && body_read && !core_.draining();
     unread_ = !body_read;
-    co_return co_await send(request, response, route ? route->pattern : "", keep);
+    const std::string_view pattern = route ? std::string_view(route->pattern) : std::string_view();
+    co_return co_await send(request, response, pattern, keep);
   }
 
   static void require_no_body(const Route& route) {
@@ -269,12 +273,13 @@ private:
       received += bytes.size();
       if (received > limit) throw too_large();
       if (!wants || bytes.empty()) continue;
-      co_await core_.blocking([&] {
+      const Work keep = [&] {
         if (reader)
           reader->feed(bytes);
         else
           request.body.content.append(bytes);
-      });
+      };
+      co_await core_.blocking(keep);
     }
     if (reader) request.body.parts = reader->finish();
     if (wants && !reader && received == 0) require_no_body(route);
@@ -340,12 +345,14 @@ private:
       const size_t wanted = std::min<uint64_t>(piece.size(), download.length - done);
       size_t got = 0;
       try {
-        co_await core_.blocking([&] { got = download.source->read({piece.data(), wanted}); });
+        const Work fetch = [&] { got = download.source->read({piece.data(), wanted}); };
+        co_await core_.blocking(fetch);
       } catch (const Error&) {
         got = 0;
       }
       if (got == 0) throw Gone{};  // it shrank or cannot be read: only an early end says so
-      co_await write({piece.data(), got});
+      const std::string_view bytes(piece.data(), got);
+      co_await write(bytes);
       done += got;
     }
   }

@@ -16,6 +16,8 @@ namespace prax::http {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
+using Work = std::function<void()>;
+
 //! What a connection shows the server while it lives. Used on the connections' thread alone.
 struct Handle {
   std::function<void()> close_idle;        //!< between two requests: ends the connection
@@ -34,8 +36,9 @@ public:
   size_t connections() const { return connections_; }
   bool draining() const { return draining_; }
 
-  //! Runs `work` on a worker thread; what it throws is thrown here.
-  asio::awaitable<void> blocking(std::function<void()> work);
+  //! Runs `work`, which lives in the awaiting coroutine, on a worker thread; what it throws is thrown here. It is a
+  //! reference to something with a name because GCC 12 destroys some temporaries of an awaiting expression twice.
+  asio::awaitable<void> blocking(const Work& work);
 
   std::list<Handle>::iterator enter(std::function<void()> close_idle);
   void leave(std::list<Handle>::iterator handle);

@@ -99,21 +99,20 @@ void Core::serve(tcp::socket socket) {
     asio::co_spawn(io_, serve_plain(*this, std::move(socket), std::move(peer)), asio::detached);
 }
 
-asio::awaitable<void> Core::blocking(std::function<void()> work) {
-  auto initiate = [this](auto handler, std::function<void()> job) {
-    asio::post(pool_, [this, job = std::move(job), handler = std::move(handler)]() mutable {
+asio::awaitable<void> Core::blocking(const Work& work) {
+  auto initiate = [this, &work](auto handler) {
+    asio::post(pool_, [this, &work, handler = std::move(handler)]() mutable {
       std::exception_ptr problem;
       try {
-        job();
+        work();
       } catch (...) {
         problem = std::current_exception();
       }
-      job = nullptr;
       asio::post(io_, [handler = std::move(handler), problem]() mutable { std::move(handler)(problem); });
     });
   };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(std::exception_ptr)>(initiate, asio::use_awaitable,
-                                                                                          std::move(work));
+  co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(std::exception_ptr)>(initiate,
+                                                                                          asio::use_awaitable);
 }
 
 std::list<Handle>::iterator Core::enter(std::function<void()> close_idle) {
