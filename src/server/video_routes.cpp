@@ -83,14 +83,12 @@ Response extend(const Context& context, Request& request) {
   jobs::Settings& settings = job.settings;
   settings.extend = "video";
   const auto group = static_cast<double>(limits.frame_group);
-  const int64_t added = std::max<int64_t>(1, std::llround(*seconds * settings.fps / group)) * limits.frame_group;
-  settings.frames = pipelines::context_frames(limits, clip_frames) + added;
-  if (settings.frames > limits.most_frames)
-    throw bad_field(
-        "seconds",
-        "The model '" + draft.model().name + "' adds at most " +
-            jobs::seconds_text(static_cast<double>(limits.most_frames - limits.most_context_frames) / settings.fps) +
-            " seconds at once");
+  // Whole groups of frames, no more than the model makes in one run: the Video says what it comes to.
+  const int64_t seen = pipelines::context_frames(limits, clip_frames);
+  const int64_t most = std::max<int64_t>(1, (limits.most_frames - seen) / limits.frame_group);
+  const int64_t wanted = std::max<int64_t>(1, std::llround(*seconds * settings.fps / group));
+  const int64_t added = std::min(wanted, most) * limits.frame_group;
+  settings.frames = seen + added;
   job.charged_seconds = static_cast<double>(added) / settings.fps;
   job.seconds = static_cast<double>(clip_frames + added - 1) / settings.fps;
   if (job.seconds > context.settings.max_seconds)
