@@ -85,6 +85,7 @@ std::optional<Target> parse_target(std::string_view target) {
   const size_t mark = target.find('?');
   auto query = parse_query(mark == std::string_view::npos ? "" : target.substr(mark + 1));
   if (!query) return std::nullopt;
+  if (!percent_decode(target.substr(0, mark))) return std::nullopt;
   return Target{std::string(target.substr(0, mark)), std::move(*query)};
 }
 

@@ -131,7 +131,11 @@ public:
     std::atomic<bool> over{false};
     std::thread watch([&] {
       constexpr auto look_every = std::chrono::milliseconds(50);
-      while (!stop.cancelled() && !over) std::this_thread::sleep_for(look_every);
+      constexpr int looks_between_key_checks = 10;
+      for (int look = 0; !stop.cancelled() && !over; ++look) {
+        if (look % looks_between_key_checks == 0) check_streams();
+        std::this_thread::sleep_for(look_every);
+      }
       draining_ = true;
       log_.write("info", "draining", {{"seconds", settings_.drain_time.count() / 1000}});
       server_->stop(settings_.drain_time);
@@ -199,6 +203,14 @@ private:
       log_.request(exchange, caller ? caller->key_id : "");
     };
     return hooks;
+  }
+
+  void check_streams() {
+    try {
+      events_->check_keys();
+    } catch (const Error& error) {  // the database is away: the next look may find it
+      log_.write("warning", "keys_unchecked", {{"text", error.what()}});
+    }
   }
 
   void finish(const http::Request& request, http::Response& response, double seconds) const {

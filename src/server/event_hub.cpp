@@ -10,8 +10,7 @@ namespace prax::server {
 EventHub::EventHub(jobs::ChangeFeed& feed, jobs::KeyRing& keys)
     : keys_(keys),
       jobs_(feed.on_job([this](const jobs::Job& job) { job_changed(job); })),
-      deletions_(feed.on_deleted([this](const std::string& id) { job_deleted(id); })),
-      key_changes_(feed.on_keys_changed([this] { keys_changed(); })) {}
+      deletions_(feed.on_deleted([this](const std::string& id) { job_deleted(id); })) {}
 
 std::shared_ptr<http::EventStream> EventHub::open(const Listener& listener, size_t most) {
   auto stream = std::make_shared<http::EventStream>();
@@ -68,7 +67,7 @@ void EventHub::job_deleted(const std::string& id) {
   }
 }
 
-void EventHub::keys_changed() {
+void EventHub::check_keys() {
   std::set<std::string> owners;
   {
     std::lock_guard lock(streams_->mutex);

@@ -28,6 +28,8 @@ public:
   //! nullptr when the key has `most` streams already.
   std::shared_ptr<http::EventStream> open(const Listener& listener, size_t most);
   size_t count() const;
+  //! Ends the streams of keys that may not be used any more. To be called a few times a second.
+  void check_keys();
   //! The events of a job as it is.
   static http::Event event_of(const jobs::Job& job);
 
@@ -38,7 +40,6 @@ private:
   };
   void job_changed(const jobs::Job& job);
   void job_deleted(const std::string& id);
-  void keys_changed();
   std::vector<std::shared_ptr<http::EventStream>> select(const std::function<bool(const Listener&)>& wanted) const;
 
   jobs::KeyRing& keys_;
@@ -49,7 +50,7 @@ private:
     int64_t next = 1;
   };
   std::shared_ptr<Streams> streams_ = std::make_shared<Streams>();
-  jobs::ChangeFeed::Subscription jobs_, deletions_, key_changes_;
+  jobs::ChangeFeed::Subscription jobs_, deletions_;
 };
 
 }  // namespace prax::server

@@ -57,9 +57,9 @@ Response all_events(const Context& context, const Request& request) {
 Response cancel(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   const jobs::Job job = find_job(context, caller, request.capture("video_id"));
-  const auto after = context.store.cancel_job(job.id, caller.key_id);
+  const std::optional<jobs::Job> after = is_final(job.status) ? job : context.store.cancel_job(job.id, caller.key_id);
   if (!after) throw not_found("video", job.id);
-  if (after->status != jobs::JobStatus::cancelled)
+  if (is_final(job.status) || after->status != jobs::JobStatus::cancelled)
     throw conflict("already_finished", "The video is " + std::string(name_of(after->status)) + " already");
   return json_response(video_object(*after));
 }

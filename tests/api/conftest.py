@@ -7,13 +7,11 @@ import socket
 import struct
 import subprocess
 import time
-import warnings
 import zlib
 
 import openai
 import pytest
 
-warnings.filterwarnings("ignore", category=DeprecationWarning)
 PRAX = os.environ.get("PRAX_BINARY", "build/release/apps/prax/prax")
 
 
