@@ -25,7 +25,7 @@ std::vector<std::string> split_name(std::string_view name) {
   constexpr size_t deepest = 8;
   const size_t bracket = name.find('[');
   std::vector<std::string> parts{std::string(name.substr(0, bracket))};
-  if (parts[0].empty()) refuse_name(name);
+  if (parts[0].empty() || parts[0].find(']') != std::string::npos) refuse_name(name);
   std::string_view rest = bracket == std::string_view::npos ? "" : name.substr(bracket);
   while (!rest.empty()) {
     const size_t end = rest.find(']');
