@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "server/openapi.h"
 
 namespace prax::server {
@@ -31,8 +33,19 @@ json answer(const json& properties) {
 }
 
 //! What the server takes: nothing but these.
-json request(const json& properties, const json& required) {
+json form_request(const json& properties, const json& required) {
   return {{"type", "object"}, {"properties", properties}, {"required", required}, {"additionalProperties", false}};
+}
+
+//! The same in JSON, where a null is as good as nothing.
+json request(json properties, const json& required) {
+  for (auto& [name, schema] : properties.items()) {
+    if (std::find(required.begin(), required.end(), name) != required.end()) continue;
+    if (schema.contains("type")) schema = nullable(schema);
+    if (schema.contains("enum")) schema["enum"].push_back(nullptr);
+    if (schema.contains("anyOf")) schema["anyOf"].push_back({{"type", "null"}});
+  }
+  return form_request(properties, required);
 }
 
 json list_answer(const char* element) {
@@ -98,19 +111,19 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
       request({{"prompt", text(1, 32000)}, {"seconds", number(0.01, settings.max_seconds)}}, {"prompt", "seconds"}));
   create_form["input_reference"] = file();
   schemas["CreateVideo"] = request(create_json, {"prompt"});
-  schemas["CreateVideoForm"] = request(create_form, {"prompt"});
+  schemas["CreateVideoForm"] = form_request(create_form, {"prompt"});
   schemas["RemixVideo"] = request(json_only, {"prompt"});
-  schemas["RemixVideoForm"] = request(form_only, {"prompt"});
+  schemas["RemixVideoForm"] = form_request(form_only, {"prompt"});
 
   json edit_json = json_only, edit_form = form_only;
   edit_json["video"] = request({{"id", text(1, 200)}}, {"id"});
   edit_form["video"] = file();
   schemas["EditVideo"] = request(edit_json, {"prompt", "video"});
-  schemas["EditVideoForm"] = request(edit_form, {"prompt", "video"});
+  schemas["EditVideoForm"] = form_request(edit_form, {"prompt", "video"});
   edit_json["seconds"] = edit_form["seconds"] = seconds_field(settings);
   schemas["ExtendVideo"] = request(edit_json, {"prompt", "video", "seconds"});
-  schemas["ExtendVideoForm"] = request(edit_form, {"prompt", "video", "seconds"});
-  schemas["CreateCharacter"] = request({{"name", text(1, 80)}, {"video", file()}}, {"name", "video"});
+  schemas["ExtendVideoForm"] = form_request(edit_form, {"prompt", "video", "seconds"});
+  schemas["CreateCharacter"] = form_request({{"name", text(1, 80)}, {"video", file()}}, {"name", "video"});
 
   json events = list_of(words({"video.completed", "video.failed"}));
   events["minItems"] = 1;

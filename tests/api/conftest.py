@@ -12,7 +12,7 @@ import zlib
 import openai
 import pytest
 
-PRAX = os.environ.get("PRAX_BINARY", "build/release/apps/prax/prax")
+PRAX = os.environ.setdefault("PRAX_BINARY", os.path.abspath("build/release/apps/prax/prax"))
 
 
 class Server:

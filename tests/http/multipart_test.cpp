@@ -17,7 +17,7 @@ std::vector<Part> read(const std::string& body, size_t piece, MultipartLimits li
 const std::string two_parts =
     "preamble\r\n--b\r\ncontent-disposition: form-data; name=\"prompt\"\r\n\r\na boat\r\n--b\r\n"
     "Content-Disposition: form-data; name=\"input_reference\"; filename=\"..%2Fa \\\"b\\\".png\"\r\n"
-    "Content-Type: image/png; q=1\r\n\r\n\r\n--bb\r\n\001binary\r\n--b--\r\nepilogue";
+    "Content-Type: image/png; q=1\r\n\r\n\r\n--c\r\n\001binary\r\n--b--\r\nepilogue";
 
 TEST(Multipart, IsTheSameInPiecesOfAnySize) {
   std::string body = two_parts;
@@ -29,7 +29,7 @@ TEST(Multipart, IsTheSameInPiecesOfAnySize) {
     EXPECT_FALSE(parts[0].filename);
     EXPECT_EQ(parts[1].filename, "..%2Fa \"b\".png");
     EXPECT_EQ(parts[1].content_type, "image/png");
-    EXPECT_EQ(parts[1].content.text(), "\r\n--bb\r\n\001binary");
+    EXPECT_EQ(parts[1].content.text(), "\r\n--c\r\n\001binary");
   }
 }
 
