@@ -9,10 +9,19 @@ import sys
 from conftest import Server
 
 
+# A form knows only texts: a number that a name became is a name.
+CONFIG = """
+[[operations]]
+include-path = "/v1/videos/characters"
+checks.negative_data_rejection.enabled = false
+"""
+
+
 def test_the_document_is_true(tmp_path):
     server = Server(tmp_path / "data", "--workers", "0", "--max-queued", "1000000")
     key = server.key("schema", "--scopes", "create,read,delete,admin")["key"]
     examples = os.environ.get("PRAX_SCHEMA_EXAMPLES", "4")
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     run = subprocess.run(
         [pathlib.Path(sys.executable).with_name("schemathesis"), "run", server.url + "/openapi.json",
          "--header", "Authorization: Bearer " + key, "--max-examples", examples, "--seed", "1",
