@@ -209,3 +209,54 @@ def test_without_keys(tmp_path):
                                Access_Control_Request_Headers="authorization, x-stainless-os, x-evil")
     assert status == 204 and headers["access-control-allow-headers"] == "authorization, x-stainless-os"
     assert server.stop() == 0
+
+
+def test_tls(tmp_path):
+    import ssl
+    import subprocess
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+                   cwd=tmp_path, check=True, capture_output=True)
+    server = Server(tmp_path / "data", "--no-keys", "--workers", "0", "--tls-certificate", str(tmp_path / "cert.pem"),
+                    "--tls-key", str(tmp_path / "key.pem"))
+    assert server.url.startswith("https://")
+    context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    for _ in range(3):
+        with urllib.request.urlopen(server.url + "/v1/models", context=context) as response:
+            assert json.load(response)["object"] == "list"
+    with server.connect() as plain:  # no TLS: nothing happens, to nobody else either
+        plain.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        plain.recv(100)
+    with urllib.request.urlopen(server.url + "/healthz", context=context) as response:
+        assert response.status == 200
+    assert server.stop() == 0
+
+
+def test_review(tmp_path):
+    program = tmp_path / "review"
+    program.write_text("#!/bin/sh\ngrep -q forbidden && { echo 'not in this house'; exit 1; }\nexit 0\n")
+    program.chmod(0o755)
+    server = Server(tmp_path / "data", "--review-program", str(program))
+    client = server.client(server.key()["key"])
+    good = client.videos.create(prompt="x", extra_body={"steps": 1})
+    bad = client.videos.create(prompt="a forbidden thing", extra_body={"steps": 1})
+    wait(client, good.id)
+    until(lambda: client.videos.retrieve(bad.id).status == "failed")
+    refused = client.videos.retrieve(bad.id).error
+    assert refused.code == "refused_by_policy" and "not in this house" in refused.message
+    assert server.stop() == 0
+
+
+def test_retention_and_quota(tmp_path):
+    server = Server(tmp_path / "data", "--retention", "1s", "--quota", "1")
+    key = server.key()["key"]
+    client = server.client(key, max_retries=0)
+    made = client.videos.create(prompt="x", extra_body={"steps": 1})
+    until(lambda: client.videos.retrieve(made.id).status == "completed")
+    with pytest.raises(Exception) as error:
+        client.videos.create(prompt="x")
+    assert error.value.status_code == 507
+    until(lambda: client.videos.retrieve(made.id).expired)
+    assert fetch(server, key, f"/v1/videos/{made.id}/content")[0] == 410
+    assert not list((server.data / "storage").rglob("*.mp4"))
+    assert server.stop() == 0
