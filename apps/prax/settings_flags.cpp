@@ -11,7 +11,7 @@ SettingsFlags::SettingsFlags(CLI::App& command) : command_(command) {
   for (const server::Setting& setting : server::settings_table()) {
     const std::string flag = "--" + setting.name;
     if (setting.shape == server::SettingShape::flag) {
-      command.add_flag(flag + ",!--not-" + setting.name, switches_[setting.name], setting.help)->group(setting.group);
+      command.add_flag(flag, switches_[setting.name], setting.help)->group(setting.group);
       continue;
     }
     auto* option = command.add_option(flag, words_[setting.name], setting.help)
