@@ -38,7 +38,7 @@ TEST(ProgressEstimate, TimeLeftCountsStagesToCome) {
       estimate.update({"denoise", i, 10}, now += 1s);
       look(i, estimate.job_progress().seconds_left);
     }
-    for (int64_t i = 0; i <= 4; ++i) estimate.update({"decode", i, 4}, now += 5s);
+    for (int64_t i = 0; i <= 4; ++i) estimate.update({"decode", i, 4}, now += i == 0 ? 0s : 5s);
     estimate.update({"publish", 0, 1}, now);
     estimate.update({"", 0, 0}, now);
   };
