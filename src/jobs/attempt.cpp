@@ -134,7 +134,7 @@ void Attempt::run() {
     publish();
   } catch (const Refused& refused) {
     heart_.end();
-    around_.store.fail(claim_.lease, {"refused_by_policy", refused.reason}, cost());
+    fail({"refused_by_policy", refused.reason});
   } catch (const std::exception& problem) {
     end(problem);
   }
@@ -355,7 +355,16 @@ void Attempt::end(const std::exception& problem) {
     around_.store.release(claim_.lease, now() + around_.options.retry_after, true);
     return;
   }
-  around_.store.fail(claim_.lease, {reviewing_ ? "review_failed" : code_of(error.kind()), sentence(error)}, cost());
+  fail({reviewing_ ? "review_failed" : code_of(error.kind()), sentence(error)});
+}
+
+void Attempt::fail(const JobError& error) {
+  if (around_.store.fail(claim_.lease, error, cost()) != Standing::ours) return;
+  try {
+    around_.storage.remove_folder("runs/" + job_.id);
+  } catch (const Error& problem) {  // Housekeeping removes it too
+    log_warning("the run of " + job_.id + " waits to be removed: " + problem.what());
+  }
 }
 
 }  // namespace prax::jobs

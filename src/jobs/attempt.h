@@ -57,6 +57,7 @@ private:
   void publish();
 
   void end(const std::exception& problem);
+  void fail(const JobError& error);
   void give_back();
   void drop_everything();
   JobCost cost() const;

@@ -21,15 +21,16 @@ Housekeeping::~Housekeeping() {
 }
 
 void Housekeeping::round() {
-  for (;;) {
-    const auto list = store_.disposals();
+  constexpr int at_once = 100;
+  for (bool more = true; more;) {
+    const auto list = store_.disposals(at_once);
+    more = list.size() >= at_once;
     for (const Store::Disposal& disposal : list) {
       storage_.remove_folder("results/" + disposal.job_id);
       storage_.remove_folder("inputs/" + disposal.job_id);
       storage_.remove_folder("runs/" + disposal.job_id);
       store_.disposed(disposal);
     }
-    if (list.empty()) break;
   }
   if (!anchor_.empty())
     if (const AuditHead head = store_.audit_head(); head.sequence > 0) keep_anchor(anchor_, head);

@@ -10,11 +10,15 @@ namespace {
 constexpr Milliseconds note_every(30000);
 }
 
-KeyRing::~KeyRing() {
+KeyRing::~KeyRing() { write_uses(); }
+
+//! A use that cannot be written (a full disk) is no reason to refuse who may read.
+void KeyRing::write_uses() {
   try {
     store_.note_key_uses({uses_.begin(), uses_.end()});
+    uses_.clear();
   } catch (const Error& error) {
-    log_warning("the last uses of keys were not kept: " + std::string(error.what()));
+    log_warning("the last uses of keys are not kept for now: " + std::string(error.what()));
   }
 }
 
@@ -33,8 +37,7 @@ void KeyRing::note_use(const std::string& key_id, Time at) {
   uses_[key_id] = at;
   if (at >= noted_ && at - noted_ < note_every) return;
   noted_ = at;
-  store_.note_key_uses({uses_.begin(), uses_.end()});
-  uses_.clear();
+  write_uses();
 }
 
 KeyRing::Answer KeyRing::check(std::string_view secret) {

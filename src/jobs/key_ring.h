@@ -41,6 +41,7 @@ public:
 private:
   void refresh(Time at);
   void note_use(const std::string& key_id, Time at);
+  void write_uses();
 
   Store& store_;
   const Milliseconds recheck_;

@@ -101,7 +101,10 @@ private:
   }
 
   [[noreturn]] void fail(int code) const {
-    throw DatabaseProblem(kind_of(code), database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code));
+    const int cause = database_ ? sqlite3_system_errno(database_.get()) : 0;
+    const bool full = (code & 0xff) == SQLITE_IOERR && (cause == ENOSPC || cause == EDQUOT || cause == EFBIG);
+    throw DatabaseProblem(full ? Kind::full : kind_of(code),
+                          database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code));
   }
 
   sqlite3_stmt* prepared(const std::string& sql) {

@@ -96,6 +96,7 @@ private:
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(options_.work, error)) {
       const std::string name = entry.path().filename().string();
+      if (!name.starts_with("video_")) continue;
       const auto job = store_.job(name.substr(0, name.rfind('-')));
       if (!job || is_final(job->status)) fs::remove_all(entry.path(), error);
     }

@@ -187,11 +187,11 @@ TEST(WorkerProcess, SaysWhatIsWrong) {
       {"worker --model nonsense" + data, "NAME=FOLDER"},
       {"worker --alias sora-2=none" + data, "none"},
       {"worker --storage s3://" + data, "bucket"},
-      {"keys list" + data, "no jobs and keys"},
+      {"keys list --data " + (scratch.path() / "none").string(), "no jobs and keys"},
       {"keys create" + data, "NAME"},
       {"keys create x --scopes write" + data, "create, read, delete"},
       {"keys creat x" + data, "keys"},
-      {"audit verify" + data, "no jobs and keys"},
+      {"audit verify --data " + (scratch.path() / "none").string(), "no jobs and keys"},
   };
   for (const auto& each : cases) {
     const Finished f = run_prax(each.arguments);
