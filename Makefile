@@ -14,7 +14,7 @@ PRAX := build/release/apps/prax/prax
 STEP := scripts/step.sh
 CORES = $(JOBS) $(if $(filter 1,$(JOBS)),core,cores)
 
-.PHONY: help demo build test asan tsan fmt lint install clean packages dev-packages
+.PHONY: help demo build test asan tsan fmt lint install clean packages test-packages dev-packages
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,13 +28,13 @@ build: packages ## build the program alone
 	@$(STEP) "building prax on $(CORES) (a few minutes the first time)" build/logs/build-release.log \
 	  cmake --build --preset release --target prax -j $(JOBS)
 
-test: packages ## build everything and run the tests
+test: packages test-packages ## build everything and run the tests
 	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=ON
 	@$(STEP) "building prax and the tests on $(CORES) (several minutes the first time)" build/logs/build-release.log \
 	  cmake --build --preset release -j $(JOBS)
 	@scripts/test.sh release $(JOBS) $(CTEST_OPTIONS)
 
-asan tsan: packages
+asan tsan: packages test-packages
 	@$(STEP) "configuring for $@" build/logs/configure-$@.log cmake --preset $@ -DPRAX_TESTS=ON
 	@$(STEP) "building the tests with $@ on $(CORES) (several minutes the first time)" build/logs/build-$@.log \
 	  cmake --build --preset $@ -j $(JOBS)
@@ -61,6 +61,9 @@ clean: ## remove all that was built
 
 packages:
 	@scripts/install_packages.sh scripts/packages.txt
+
+test-packages:
+	@scripts/install_packages.sh scripts/packages-test.txt
 
 dev-packages:
 	@scripts/install_packages.sh scripts/packages-dev.txt

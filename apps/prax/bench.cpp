@@ -15,7 +15,7 @@
 #include "kernels/isa.h"
 #include "kernels/roofline.h"
 #include "output.h"
-#include "render.h"
+#include "pipelines/compute_dtype.h"
 #include "signals.h"
 #include "tensor/parallel.h"
 
@@ -154,8 +154,8 @@ void bench(const Options& given) {
   BenchOptions o = given.bench;
   const std::filesystem::path folder =
       models == 0 || !given.model.empty() ? resolve_model(given.model.empty() ? "nano" : given.model) : "";
-  o.dtype =
-      folder.empty() ? compute_dtype(given.dtype.empty() ? "bf16" : given.dtype) : compute_dtype(given.dtype, folder);
+  o.dtype = folder.empty() ? pipelines::compute_dtype(given.dtype.empty() ? "bf16" : given.dtype)
+                           : pipelines::compute_dtype(given.dtype, folder);
   o.cancel = &signal_token();
   parse_size(given.size, o);
   if (given.threads > 0) set_thread_count(given.threads);
@@ -173,7 +173,7 @@ void bench(const Options& given) {
 
   if (!given.json)
     fmt::print("{}, {}, {} thread{}, {}\n", kernels::cpu_name(), kernels::name_of(kernels::isa()), thread_count(),
-               thread_count() == 1 ? "" : "s", name_of_compute(o.dtype));
+               thread_count() == 1 ? "" : "s", pipelines::name_of_compute(o.dtype));
   if (given.roofline) {
     print_roofline(o.dtype, given.json);
     if (models == 0) return;

@@ -24,6 +24,10 @@ void add_models(CLI::App& app, int& exit_code);
 void add_verify(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_quantize(CLI::App& app, int& exit_code);
+void add_serve(CLI::App& app, int& exit_code);
+void add_worker(CLI::App& app, int& exit_code);
+void add_keys(CLI::App& app, int& exit_code);
+void add_audit(CLI::App& app, int& exit_code);
 
 //! The family that published models of a pipeline class belong to ("CogVideoX"); "" for a class that none has.
 std::string_view published_family(std::string_view pipeline_class);

@@ -7,6 +7,8 @@
 #include "interrupt_watch.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/clip_files.h"
+#include "pipelines/compute_dtype.h"
 #include "render.h"
 #include "session.h"
 #include "signals.h"
@@ -32,7 +34,7 @@ void decode(const Options& o) {
   const pipelines::Run run = pipelines::load_run(o.file, &model, &notes);
   if (!o.model.empty()) model = o.model;
   const int64_t clips = run.latents.dim(0);
-  for (int64_t i = 0; i < clips; ++i) media::check_writable(clip_path(o.output, i, clips));
+  for (int64_t i = 0; i < clips; ++i) media::check_writable(pipelines::clip_path(o.output, i, clips));
   SessionOptions session;
   take_notes(notes, session);
   session.model = model;
@@ -53,11 +55,11 @@ void decode(const Options& o) {
       remove_parts(o.output, clips);
       print_error(interrupted, o.json);
     });
-    const auto open = clip_writers(o.output, clips, o.quality, [&] {
-      return describe(run, pipeline->reference_class(), model, compute_dtype(session.dtype));
+    const auto open = pipelines::clip_writers(o.output, clips, o.quality, [&] {
+      return pipelines::describe(run, pipeline->reference_class(), model, pipelines::compute_dtype(session.dtype));
     });
     for (int64_t i = 0; i < clips; ++i) pipeline->decode(run, i, *open(i), monitor);
-    summary.files = clip_paths(o.output, clips);
+    summary.files = pipelines::clip_paths(o.output, clips);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::interrupted) throw;
     throw interrupted;

@@ -6,6 +6,7 @@
 #include "base/human.h"
 #include "checkpoint/folder.h"
 #include "memory_limit.h"
+#include "pipelines/compute_dtype.h"
 #include "pipelines/memory_plan.h"
 #include "render.h"
 
@@ -27,7 +28,7 @@ Forecast make(const std::filesystem::path& model, const std::string& reference_c
   if (request_flags.promptless) request_flags.prompt.clear();
   const auto plan = pipelines::make_plan(model, make_intent(request_flags), make_request(request_flags));
   pipelines::LoadOptions load;
-  load.dtype = compute_dtype(flags.dtype, model);
+  load.dtype = pipelines::compute_dtype(flags.dtype, model);
   load.reference_class = reference_class.empty() ? plan.reference_class : reference_class;
   const auto sink = [&](const media::VideoFormat& format) { return writer_memory(flags.output, format); };
   Forecast forecast;
@@ -38,7 +39,7 @@ Forecast make(const std::filesystem::path& model, const std::string& reference_c
     forecast.choice = within.choice;
   } else {
     forecast.memory = pipelines::forecast_memory(model, load, plan.request, sink);
-    forecast.choice = name_of_compute(load.dtype);
+    forecast.choice = pipelines::name_of_compute(load.dtype);
   }
   return forecast;
 }

@@ -9,9 +9,10 @@
 #include "commands.h"
 #include "media/writer.h"
 #include "output.h"
+#include "pipelines/clip_files.h"
+#include "pipelines/compute_dtype.h"
 #include "pipelines/intent.h"
 #include "pipelines/pictures.h"
-#include "render.h"
 #include "request.h"
 #include "session.h"
 #include "signals.h"
@@ -85,7 +86,7 @@ void generate(Options& o, const CLI::App& command) {
   if (!o.resume.empty()) return resume(o, command, started);
   if (o.session.model.empty()) o.session.model = "nano";
   const fs::path model = resolve_model(o.session.model);
-  o.session.dtype = name_of_compute(compute_dtype(o.session.dtype, model, o.session.variant));
+  o.session.dtype = pipelines::name_of_compute(pipelines::compute_dtype(o.session.dtype, model, o.session.variant));
   o.request.promptless = !checkpoint::Folder::open(model).find("text_encoder");
   const auto request = make_request(o.request);
   const auto intent = make_intent(o.request);

@@ -12,7 +12,6 @@
 #include "forecast.h"
 #include "output.h"
 #include "pipelines/pipeline.h"
-#include "render.h"
 
 namespace prax::app {
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/suggest.h"
+#include "base/version.h"
 #include "commands.h"
 #include "output.h"
 #include "signals.h"
@@ -33,11 +34,24 @@ std::vector<std::string> command_names(const CLI::App& app) {
   return names;
 }
 
+//! The command that was named last: "create" of `prax keys create`.
+const CLI::App& innermost(const CLI::App& app) {
+  const auto parsed = app.get_subcommands();
+  return parsed.empty() ? app : innermost(*parsed.front());
+}
+
+//! "prax keys create"
+std::string full_name(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent ? full_name(*parent) + " " + command.get_name() : "prax";
+}
+
 //! What CLI11 found wrong, as one of our errors: with the nearest flag for one that does not exist.
 Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
-  const auto parsed = app.get_subcommands();
-  const CLI::App& command = parsed.empty() ? app : *parsed.front();
-  const std::string help = "prax " + (parsed.empty() ? std::string("--help") : "help " + command.get_name());
+  const CLI::App& command = innermost(app);
+  const std::string help = &command == &app               ? "prax --help"
+                           : command.get_parent() == &app ? "prax help " + command.get_name()
+                                                          : full_name(command) + " --help";
   if (dynamic_cast<const CLI::ExtrasError*>(&problem)) {
     const auto extras = app.remaining(true);
     // "--stesp 3" leaves both words over; the flag is what is wrong.
@@ -47,8 +61,8 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
     std::string hint = near.empty() ? "see `" + help + "`" : "did you mean " + near + "?";
     if (near.empty() && command.get_name() == "generate" && !extra.starts_with('-'))
       hint = "put the whole prompt in quotes; --set is repeated for each value";
-    const char* what = extra.starts_with('-') ? " is not an option of prax " : " is one argument too many for prax ";
-    return {ErrorKind::usage, extra + what + command.get_name(), hint};
+    const char* what = extra.starts_with('-') ? " is not an option of " : " is one argument too many for ";
+    return {ErrorKind::usage, extra + what + full_name(command), hint};
   }
   std::string message = problem.what();
   constexpr std::string_view unreadable = "Could not convert: ";
@@ -80,6 +94,11 @@ void require_command(const CLI::App& app, int argc, char** argv) {
               near.empty() ? "see `prax --help`" : "did you mean `prax " + near + "`?");
 }
 
+std::string help_of(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return command.help(parent ? full_name(*parent) : "");
+}
+
 void add_help(CLI::App& app, std::string& wanted) {
   auto* command = app.add_subcommand("help", "The flags of one command");
   command->add_option("COMMAND", wanted, "Which one");
@@ -91,7 +110,7 @@ void add_help(CLI::App& app, std::string& wanted) {
       throw Error(ErrorKind::usage, "\"" + wanted + "\" is not a command of prax",
                   near.empty() ? "see `prax --help`" : "did you mean " + near + "?");
     }
-    std::fputs(app.get_subcommand(wanted)->help("prax").c_str(), stdout);
+    std::fputs(help_of(*app.get_subcommand(wanted)).c_str(), stdout);
   });
 }
 
@@ -100,7 +119,7 @@ int run(int argc, char** argv) {
   int exit_code = exit_done;
   std::string wanted;
   CLI::App app(about, "prax");
-  app.set_version_flag("--version", "prax " PRAX_VERSION);
+  app.set_version_flag("--version", std::string("prax ") + version());
   app.require_subcommand(1);
   add_generate(app, exit_code);
   add_decode(app, exit_code);
@@ -109,6 +128,10 @@ int run(int argc, char** argv) {
   add_verify(app, exit_code);
   add_bench(app, exit_code);
   add_quantize(app, exit_code);
+  add_serve(app, exit_code);
+  add_worker(app, exit_code);
+  add_keys(app, exit_code);
+  add_audit(app, exit_code);
   add_help(app, wanted);
   if (argc < 2) {
     std::fputs(app.help().c_str(), stderr);
@@ -121,7 +144,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& asked) {  // --help, --version
     const auto parsed = app.get_subcommands();
     if (dynamic_cast<const CLI::CallForHelp*>(&asked) && !parsed.empty() && parsed.front()->get_name() != "help") {
-      std::fputs(parsed.front()->help("prax").c_str(), stdout);
+      std::fputs(help_of(innermost(app)).c_str(), stdout);
       return exit_done;
     }
     return app.exit(asked);

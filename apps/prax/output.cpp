@@ -1,7 +1,6 @@
 #include "output.h"
 
 #include <cstdio>
-#include <new>
 
 namespace prax::app {
 
@@ -14,26 +13,6 @@ int exit_code_of(ErrorKind kind) {
     default:
       return exit_failed;
   }
-}
-
-std::string_view name_of(ErrorKind kind) {
-  switch (kind) {
-    case ErrorKind::usage:
-      return "usage";
-    case ErrorKind::input:
-      return "input";
-    case ErrorKind::checkpoint:
-      return "checkpoint";
-    case ErrorKind::io:
-      return "io";
-    case ErrorKind::resource:
-      return "resource";
-    case ErrorKind::interrupted:
-      return "interrupted";
-    case ErrorKind::internal:
-      return "internal";
-  }
-  return "internal";
 }
 
 void print_json(const nlohmann::json& value) {
@@ -52,16 +31,6 @@ void print_error(const Error& error, bool json) {
   }
   std::fprintf(stderr, "prax: %s\n", error.what());
   if (!error.hint().empty()) std::fprintf(stderr, "      %s\n", error.hint().c_str());
-}
-
-Error to_error(const std::exception& problem) {
-  if (const auto* error = dynamic_cast<const Error*>(&problem)) return *error;
-  if (dynamic_cast<const std::bad_alloc*>(&problem)) {
-    return {ErrorKind::resource, "there is not enough memory",
-            "close other programs, or choose a smaller --size, fewer --frames or a smaller model"};
-  }
-  return {ErrorKind::internal, std::string("something unexpected went wrong: ") + problem.what(),
-          "this is a bug; please report it with the command that led here"};
 }
 
 std::string shell_word(const std::string& word) {

@@ -10,6 +10,8 @@
 #include "base/paths.h"
 #include "commands.h"
 #include "output.h"
+#include "pipelines/clip_files.h"
+#include "pipelines/compute_dtype.h"
 #include "progress_bar.h"
 #include "render.h"
 #include "signals.h"
@@ -31,7 +33,7 @@ void print_report(const Options& o, const pipelines::QuantizeReport& r, double s
     for (const auto& matrix : r.kept) kept.push_back({{"name", matrix.name}, {"error", matrix.error}});
     return print_json({{"type", "result"},
                        {"folder", o.output},
-                       {"model", model_name(o.model)},
+                       {"model", pipelines::model_name(o.model)},
                        {"dtype", o.dtype},
                        {"matrices", r.matrices},
                        {"kept", kept},
@@ -55,7 +57,7 @@ void print_report(const Options& o, const pipelines::QuantizeReport& r, double s
 
 void quantize(const Options& o) {
   const auto started = ProgressBar::Clock::now();
-  if (compute_dtype(o.dtype) != DType::i8)
+  if (pipelines::compute_dtype(o.dtype) != DType::i8)
     throw Error(ErrorKind::usage, "--dtype is '" + o.dtype + "', to which nothing is quantized", "use int8");
   if (o.threads > 0) set_thread_count(o.threads);
   ProgressBar bar(ProgressBar::pick_mode(o.json, o.quiet));

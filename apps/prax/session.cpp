@@ -16,6 +16,8 @@
 #include "media/writer.h"
 #include "memory_limit.h"
 #include "output.h"
+#include "pipelines/clip_files.h"
+#include "pipelines/compute_dtype.h"
 #include "pipelines/memory_plan.h"
 #include "render.h"
 #include "signals.h"
@@ -27,7 +29,7 @@ namespace fs = std::filesystem;
 namespace {
 
 //! How to go on from what was kept.
-std::string way_on(const RunKeeper& keeper, const SessionOptions& options) {
+std::string way_on(const pipelines::RunKeeper& keeper, const SessionOptions& options) {
   const std::string file = shell_word(keeper.file().string());
   if (keeper.step() < keeper.steps())
     return "step " + std::to_string(keeper.step()) + " of " + std::to_string(keeper.steps()) +
@@ -58,7 +60,7 @@ void remove_parts(const fs::path& output, int64_t clips) {
   for (int64_t i = 0; i < clips; ++i)
     for (int attempt = 0; attempt < attempts; ++attempt) {
       std::error_code ignored;
-      fs::remove_all(media::part_name(clip_path(output, i, clips), attempt), ignored);
+      fs::remove_all(media::part_name(pipelines::clip_path(output, i, clips), attempt), ignored);
     }
 }
 
@@ -66,7 +68,7 @@ namespace {
 
 pipelines::LoadOptions load_options(const SessionOptions& options) {
   pipelines::LoadOptions load;
-  load.dtype = compute_dtype(options.dtype);
+  load.dtype = pipelines::compute_dtype(options.dtype);
   load.variant = options.variant;
   load.reference_class = options.reference_class;
   load.upscaler = options.upscaler;
@@ -89,7 +91,7 @@ void keep_within_memory(SessionOptions& options, pipelines::Request& request, bo
       resolve_model(options.model), load_options(options), request, limit, may_quantize,
       [&](const media::VideoFormat& format) { return writer_memory(options.output.string(), format); });
   request = plan.request;
-  options.dtype = name_of_compute(plan.load.dtype);
+  options.dtype = pipelines::name_of_compute(plan.load.dtype);
   options.packed_weights = plan.load.packed_weights;
   const uint64_t expected = plan.forecast.anonymous();
   if (options.json) {
@@ -142,7 +144,7 @@ void take_notes(const pipelines::RunNotes& notes, SessionOptions& options) {
 void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionOptions& options,
                const fs::path& resumed_from, ProgressBar::Clock::time_point started) {
   const int64_t clips = run.latents.dim(0);
-  for (int64_t i = 0; i < clips; ++i) media::check_writable(clip_path(options.output, i, clips));
+  for (int64_t i = 0; i < clips; ++i) media::check_writable(pipelines::clip_path(options.output, i, clips));
 
   MemoryWatch memory;
   Summary summary;
@@ -153,9 +155,9 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
     bar.clear();
     std::fprintf(stderr, "warning: %.*s\n", static_cast<int>(message.size()), message.data());
   });
-  const fs::path kept = resumed_from.empty() ? RunKeeper::file_for(options.output) : resumed_from;
+  const fs::path kept = resumed_from.empty() ? pipelines::RunKeeper::file_for(options.output) : resumed_from;
   const fs::path model = options.model == "nano" ? fs::path("nano") : fs::absolute(resolve_model(options.model));
-  RunKeeper keeper(kept, model.string(), notes_of(options));
+  pipelines::RunKeeper keeper(kept, model.string(), notes_of(options));
   if (!resumed_from.empty()) keeper.remember(run, true);
   fs::path preview = options.preview;
 
@@ -193,14 +195,16 @@ void carry_out(pipelines::Pipeline& pipeline, pipelines::Run run, const SessionO
         preview.clear();
       }
     };
-    pipeline.generate(
-        run,
-        clip_writers(
-            options.output, clips, options.quality,
-            [&] { return describe(run, pipeline.reference_class(), options.model, compute_dtype(options.dtype)); }),
-        monitor);
+    pipeline.generate(run,
+                      pipelines::clip_writers(options.output, clips, options.quality,
+                                              [&] {
+                                                return pipelines::describe(run, pipeline.reference_class(),
+                                                                           options.model,
+                                                                           pipelines::compute_dtype(options.dtype));
+                                              }),
+                      monitor);
     summary.took(stage, memory.lap());
-    summary.files = clip_paths(options.output, clips);
+    summary.files = pipelines::clip_paths(options.output, clips);
     bar.finish();
     bar.clear();
     summary.seconds = std::chrono::duration<double>(ProgressBar::Clock::now() - started).count();

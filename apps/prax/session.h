@@ -7,8 +7,8 @@
 #include <string>
 
 #include "pipelines/pipeline.h"
+#include "pipelines/run_keeper.h"
 #include "progress_bar.h"
-#include "run_keeper.h"
 
 namespace prax::app {
 

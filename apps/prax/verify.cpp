@@ -9,7 +9,7 @@
 #include "commands.h"
 #include "kernels/isa.h"
 #include "output.h"
-#include "render.h"
+#include "pipelines/compute_dtype.h"
 #include "signals.h"
 #include "tensor/parallel.h"
 #include "verify_case.h"
@@ -165,9 +165,9 @@ int verify(const Options& given) {
   VerifyOptions options;
   if (!given.model.empty()) {
     options.model = resolve_model(given.model);
-    if (given.dtype.empty()) options.dtype = compute_dtype("", options.model);
+    if (given.dtype.empty()) options.dtype = pipelines::compute_dtype("", options.model);
   }
-  if (!given.dtype.empty()) options.dtype = compute_dtype(given.dtype);
+  if (!given.dtype.empty()) options.dtype = pipelines::compute_dtype(given.dtype);
   options.only = given.only;
   options.lora_mode = lora_mode_named(given.lora_mode);
   options.cancel = &signal_token();

@@ -131,7 +131,8 @@ private:
   [[noreturn]] void fail(const std::string& verb) const {
     const int error = errno;
     const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-    throw Error(ErrorKind::io, "cannot " + verb + " " + in_quotes(target_.string(), 400) + ": " + std::strerror(error),
+    throw Error(full ? ErrorKind::disk_full : ErrorKind::io,
+                "cannot " + verb + " " + in_quotes(target_.string(), 400) + ": " + std::strerror(error),
                 full ? "free some space or write to another disk"
                      : "check that the folder exists and that you may write there");
   }

@@ -79,10 +79,10 @@ void throw_write_error(int error_number, const fs::path& path) {
   switch (error_number) {
     case ENOSPC:
     case EDQUOT:
-      throw Error(ErrorKind::io, "the disk is full: " + name + " could not be written",
+      throw Error(ErrorKind::disk_full, "the disk is full: " + name + " could not be written",
                   "Free some space there or write to another disk.");
     case EFBIG:
-      throw Error(ErrorKind::io, name + " would be larger than a file may be here",
+      throw Error(ErrorKind::disk_full, name + " would be larger than a file may be here",
                   "Raise the limit (ulimit -f) or write to another disk.");
     case ENOENT:
     case ENOTDIR:

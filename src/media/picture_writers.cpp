@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "media/companions.h"
 #include "media/image.h"
 #include "media/metadata.h"
 #include "media/output_file.h"
@@ -17,15 +18,24 @@ namespace fs = std::filesystem;
 
 namespace {
 
-class ContactSheet : public FrameSink {
+//! How a sheet of frames looks.
+struct SheetStyle {
+  int64_t most_pictures;
+  int gutter;  //!< white pixels around and between the pictures
+  bool jpeg;   //!< else PNG
+};
+constexpr SheetStyle contact_sheet{16, 4, false}, spritesheet{25, 0, true};
+
+class Sheet : public FrameSink {
 public:
-  ContactSheet(const fs::path& path, const WriterOptions& options) : options_(options), file_(path) {}
+  Sheet(const SheetStyle& style, const fs::path& path, const WriterOptions& options)
+      : style_(style), options_(options), file_(path) {}
 
   void begin(const VideoFormat& format) override {
-    constexpr int64_t most_pictures = 16;
+    const int gutter = style_.gutter;
     constexpr int widest = 2048;
     format_ = format;
-    pictures_ = std::clamp<int64_t>(format.frames, 1, most_pictures);
+    pictures_ = std::clamp<int64_t>(format.frames, 1, style_.most_pictures);
     columns_ = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(pictures_) * format.height / format.width)));
     columns_ = std::clamp(columns_, 1, static_cast<int>(pictures_));
     rows_ = (static_cast<int>(pictures_) + columns_ - 1) / columns_;
@@ -45,7 +55,8 @@ public:
     if (seen_++ != wanted || placed_ >= pictures_) return;
     shrink(rgb, format_.width, format_.height, cell_, cell_width_, cell_height_);
     const int column = static_cast<int>(placed_) % columns_, row = static_cast<int>(placed_) / columns_;
-    const int left = gutter + column * (cell_width_ + gutter), top = gutter + row * (cell_height_ + gutter);
+    const int gutter = style_.gutter, left = gutter + column * (cell_width_ + gutter),
+              top = gutter + row * (cell_height_ + gutter);
     const size_t line = static_cast<size_t>(cell_width_) * 3;
     for (int y = 0; y < cell_height_; ++y)
       std::copy_n(cell_.begin() + static_cast<int64_t>(static_cast<size_t>(y) * line), line,
@@ -54,13 +65,13 @@ public:
   }
 
   void finish() override {
-    file_.write(std::span<const uint8_t>(encode_png(sheet_, width_, height_, options_.metadata)));
+    file_.write(std::span<const uint8_t>(style_.jpeg ? encode_jpeg(sheet_, width_, height_)
+                                                     : encode_png(sheet_, width_, height_, options_.metadata)));
     file_.commit();
   }
 
 private:
-  static constexpr int gutter = 4;
-
+  const SheetStyle style_;
   WriterOptions options_;
   OutputFile file_;
   VideoFormat format_;
@@ -155,7 +166,11 @@ private:
 }  // namespace
 
 std::unique_ptr<FrameSink> open_contact_sheet(const fs::path& path, const WriterOptions& options) {
-  return std::make_unique<ContactSheet>(path, options);
+  return std::make_unique<Sheet>(contact_sheet, path, options);
+}
+
+std::unique_ptr<FrameSink> open_spritesheet(const fs::path& path) {
+  return std::make_unique<Sheet>(spritesheet, path, WriterOptions{});
 }
 
 std::unique_ptr<FrameSink> open_picture_folder(const fs::path& path, const WriterOptions& options) {

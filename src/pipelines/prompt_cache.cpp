@@ -5,9 +5,9 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/paths.h"
-#include "base/sha256.h"
 #include "checkpoint/safetensors.h"
 #include "kernels/isa.h"
 
@@ -41,7 +41,7 @@ std::string content_of(const fs::path& file) {
 }
 
 std::string hash_of(const Tensor& tensor) {
-  return Sha256().add({static_cast<const char*>(tensor.raw()), tensor.bytes()}).hex();
+  return hex(sha256({static_cast<const char*>(tensor.raw()), tensor.bytes()}));
 }
 
 //! What a file of the cache holds; undefined where there is none. Error for one that is broken.
@@ -83,7 +83,7 @@ std::string PromptCache::identity_of(const std::string& component) const {
       add_stamp(hash, file);
     }
   }
-  return hash.hex();
+  return hex(hash.finish());
 }
 
 Tensor PromptCache::encoded(const std::string& component, const Tokens& ids, const Tokens& masks,
@@ -99,7 +99,7 @@ Tensor PromptCache::encoded(const std::string& component, const Tokens& ids, con
     add(hash, identity);
     add(hash, ids[i]);
     add(hash, masks.empty() ? std::vector<int64_t>{} : masks[i]);
-    files.push_back(options_.prompt_cache / (hash.hex() + ".safetensors"));
+    files.push_back(options_.prompt_cache / (hex(hash.finish()) + ".safetensors"));
     try {
       states[i] = read(files[i]);
     } catch (const Error& error) {

@@ -5,6 +5,7 @@
 #include "pipelines/cogvideox/intent.h"
 #include "pipelines/cogvideox/text_to_video.h"
 #include "pipelines/cogvideox/video_to_video.h"
+#include "pipelines/limits.h"
 #include "pipelines/ltx/conditioned.h"
 #include "pipelines/ltx/image_to_video.h"
 #include "pipelines/ltx/intent.h"
@@ -28,6 +29,7 @@ struct Family {
   std::string_view reference_class;
   std::unique_ptr<Pipeline> (*make)(const checkpoint::Folder&, const LoadOptions&);
   Plan (*plan)(const checkpoint::Folder&, const Intent&, const Request&);
+  Limits (*limits)(const checkpoint::Folder&);
 };
 
 template <typename T>
@@ -43,17 +45,19 @@ std::unique_ptr<Pipeline> make_conditioned(const checkpoint::Folder& folder, con
 // All folders of a family hold the same components; the class that a folder names only says what the publisher showed
 // first.
 constexpr std::array families{
-    Family{"LTX-Video", "LTXPipeline", make<ltx::TextToVideo>, ltx::plan},
-    Family{"LTX-Video", "LTXImageToVideoPipeline", make<ltx::ImageToVideo>, ltx::plan},
-    Family{"LTX-Video", "LTXConditionPipeline", make_conditioned, ltx::plan},
-    Family{"LTX-Video", "LTXI2VLongMultiPromptPipeline", make<ltx::LongVideo>, ltx::plan},
-    Family{"LTX-Video", "LTXLatentUpsamplePipeline", make<ltx::Upsample>, ltx::plan},
-    Family{"CogVideoX", "CogVideoXPipeline", make<cogvideox::TextToVideo>, cogvideox::plan},
-    Family{"CogVideoX", "CogVideoXImageToVideoPipeline", make<cogvideox::ImageToVideo>, cogvideox::plan},
-    Family{"CogVideoX", "CogVideoXVideoToVideoPipeline", make<cogvideox::VideoToVideo>, cogvideox::plan},
-    Family{"Mochi 1", "MochiPipeline", make<mochi::MochiPipeline>, mochi::plan},
-    Family{"Pyramid Flow", "PyramidDiTForVideoGeneration", make<pyramid_flow::PyramidFlowPipeline>,
-           pyramid_flow::plan}};
+    Family{"LTX-Video", "LTXPipeline", make<ltx::TextToVideo>, ltx::plan, ltx::limits},
+    Family{"LTX-Video", "LTXImageToVideoPipeline", make<ltx::ImageToVideo>, ltx::plan, ltx::limits},
+    Family{"LTX-Video", "LTXConditionPipeline", make_conditioned, ltx::plan, ltx::limits},
+    Family{"LTX-Video", "LTXI2VLongMultiPromptPipeline", make<ltx::LongVideo>, ltx::plan, ltx::limits},
+    Family{"LTX-Video", "LTXLatentUpsamplePipeline", make<ltx::Upsample>, ltx::plan, ltx::limits},
+    Family{"CogVideoX", "CogVideoXPipeline", make<cogvideox::TextToVideo>, cogvideox::plan, cogvideox::limits},
+    Family{"CogVideoX", "CogVideoXImageToVideoPipeline", make<cogvideox::ImageToVideo>, cogvideox::plan,
+           cogvideox::limits},
+    Family{"CogVideoX", "CogVideoXVideoToVideoPipeline", make<cogvideox::VideoToVideo>, cogvideox::plan,
+           cogvideox::limits},
+    Family{"Mochi 1", "MochiPipeline", make<mochi::MochiPipeline>, mochi::plan, mochi::limits},
+    Family{"Pyramid Flow", "PyramidDiTForVideoGeneration", make<pyramid_flow::PyramidFlowPipeline>, pyramid_flow::plan,
+           pyramid_flow::limits}};
 
 const Family* family_of(std::string_view reference_class) {
   for (const Family& f : families)
@@ -91,6 +95,16 @@ Plan make_plan(const std::filesystem::path& model, const Intent& intent, const R
     throw Error(ErrorKind::usage, "one of the settings has a value of another type than its argument",
                 "see `prax info` for the arguments of " + model.string());
   }
+}
+
+Limits limits(const std::filesystem::path& path) {
+  const checkpoint::Folder folder = checkpoint::Folder::open(path);
+  const Family& family = require_family(folder);
+  Limits found = family.limits(folder);
+  found.family = family.name;
+  found.reference_class = folder.pipeline_class();
+  take_own_limits(folder, found);
+  return found;
 }
 
 std::unique_ptr<Pipeline> load(const std::filesystem::path& path, const LoadOptions& options) {

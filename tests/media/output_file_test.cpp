@@ -90,7 +90,7 @@ TEST_F(OutputFileTest, TooLargeIsAnErrorAndNoSignal) {
     OutputFile file(at("a.bin"));
     const FileSizeLimit limit(1000);
     file.write(std::string(900, 'x'));
-    expect_error(ErrorKind::io, "larger than a file may be", [&] { file.write(std::string(900, 'x')); });
+    expect_error(ErrorKind::disk_full, "larger than a file may be", [&] { file.write(std::string(900, 'x')); });
   }
   EXPECT_EQ(entries(), 0u);
 }
@@ -99,14 +99,14 @@ TEST_F(OutputFileTest, WritersReportItToo) {
   for (const char* name : {"a.mp4", "a.gif", "a.npy", "a.png", "a.webp", "a.webm", "folder"}) {
     {
       const FileSizeLimit limit(600);
-      expect_error(ErrorKind::io, "larger than a file may be", [&] { write_smooth(at(name), {64, 64, 3, 24}); });
+      expect_error(ErrorKind::disk_full, "larger than a file may be", [&] { write_smooth(at(name), {64, 64, 3, 24}); });
     }
     EXPECT_EQ(entries(), 0u) << name;
   }
 }
 
 TEST_F(OutputFileTest, FullDisk) {
-  expect_error(ErrorKind::io, "the disk is full", [&] { throw_write_error(ENOSPC, at("a.bin")); });
+  expect_error(ErrorKind::disk_full, "the disk is full", [&] { throw_write_error(ENOSPC, at("a.bin")); });
 }
 
 TEST_F(OutputFileTest, PartNameOfAFolder) {

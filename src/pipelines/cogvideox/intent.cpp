@@ -137,4 +137,25 @@ Plan plan(const checkpoint::Folder& folder, const Intent& intent, const Request&
   return Planner(folder, intent, request).make();
 }
 
+Limits limits(const checkpoint::Folder& folder) {
+  const auto transformer = models::cogvideox::TransformerConfig::from(folder.config("transformer"));
+  const auto vae = models::cogvideox::VaeConfig::from(folder.config("vae"));
+  Limits l;
+  l.size_multiple = static_cast<int>(vae.spatial_ratio() * transformer.patch_size);
+  l.frame_group = static_cast<int64_t>(vae.temporal_compression_ratio);
+  l.frame_offset = 1;
+  take_defaults(common_arguments(folder), l);
+  if (transformer.patch_size_t > 0) {
+    l.width = long_side;
+    l.height = short_side;
+    l.frames = documented_frames;
+  }
+  l.most_frames = l.frames;
+  l.most_pixels = int64_t{l.width} * l.height;
+  l.one_size = transformer.use_learned_positional_embeddings;
+  l.takes_picture = l.needs_picture = transformer.in_channels == 2 * vae.latent_channels;
+  l.changes_clips = !l.takes_picture;
+  return l;
+}
+
 }  // namespace prax::pipelines::cogvideox

@@ -260,4 +260,20 @@ Plan plan(const checkpoint::Folder& folder, const Intent& intent, const Request&
   return Planner(folder, intent, request).make();
 }
 
+Limits limits(const checkpoint::Folder& folder) {
+  // What the model's documentation names: "below 720 x 1280 and below 257 frames".
+  constexpr int64_t documented_frames = 257, documented_pixels = 1280 * 720;
+  const auto vae = models::ltx::VaeConfig::from(folder.config("vae"));
+  Limits l;
+  l.size_multiple = static_cast<int>(vae.spatial_compression_ratio);
+  l.frame_group = vae.temporal_compression_ratio;
+  l.frame_offset = 1;
+  l.most_frames = documented_frames;
+  l.most_pixels = documented_pixels;
+  take_defaults(common_arguments(), l);
+  l.takes_picture = l.changes_clips = l.extends_clips = l.takes_conditions = true;
+  l.most_context_frames = most_context_frames;
+  return l;
+}
+
 }  // namespace prax::pipelines::ltx

@@ -1,6 +1,9 @@
 #include "pipelines/mochi/intent.h"
 
 #include "base/error.h"
+#include "models/mochi/transformer.h"
+#include "models/mochi/vae.h"
+#include "pipelines/mochi/mochi_pipeline.h"
 
 namespace prax::pipelines::mochi {
 
@@ -17,6 +20,20 @@ Plan plan(const checkpoint::Folder& folder, const Intent& intent, const Request&
       throw Error(ErrorKind::usage, std::string("Mochi 1 makes videos from a text alone and cannot ") + what,
                   "leave it out, or use a model that can, like LTX-Video");
   return {folder.pipeline_class(), request};
+}
+
+Limits limits(const checkpoint::Folder& folder) {
+  constexpr int64_t longest_frames = 163;  // "up to 5.4 seconds" at 30 frames a second, say the authors
+  const auto transformer = models::mochi::TransformerConfig::from(folder.config("transformer"));
+  const auto vae = models::mochi::VaeConfig::from(folder.config("vae"));
+  Limits l;
+  l.size_multiple = static_cast<int>(vae.spatial_compression_ratio() * transformer.patch_size);
+  l.frame_group = vae.temporal_compression_ratio();
+  l.frame_offset = 1;
+  take_defaults(reference_arguments(), l);
+  l.most_frames = longest_frames;
+  l.most_pixels = int64_t{l.width} * l.height;
+  return l;
 }
 
 }  // namespace prax::pipelines::mochi

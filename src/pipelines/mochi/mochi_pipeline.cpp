@@ -28,30 +28,6 @@ std::array<int64_t*, 4> sizes_of(models::mochi::Tiling& t) {
           &t.tile_sample_stride_width};
 }
 
-std::vector<Argument> all_arguments() {
-  std::vector<Argument> arguments{
-      {"height", "int", 480, "height in pixels"},
-      {"width", "int", 848, "width in pixels"},
-      {"num_frames", "int", 19, "frames of the clip"},
-      {"num_inference_steps", "int", 64, "denoising steps"},
-      {"timesteps", "floats", nullptr, "own timesteps in descending order, instead of num_inference_steps"},
-      {"guidance_scale", "float", 4.5, "how strongly the prompt guides; 1 or less switches guidance off"},
-      {"num_videos_per_prompt", "int", 1, "clips to make from one prompt"},
-      {"latents", "file", nullptr, "initial noise [B, channels, frames, height, width] instead of drawn noise"},
-      {"prompt_embeds", "file", nullptr, "encoded prompt [B, tokens, channels] instead of the prompt"},
-      {"prompt_attention_mask", "file", nullptr, "0/1 for each token of prompt_embeds"},
-      {"negative_prompt_embeds", "file", nullptr, "encoded negative prompt"},
-      {"negative_prompt_attention_mask", "file", nullptr, "0/1 for each token of negative_prompt_embeds"},
-      {"max_sequence_length", "int", 256, "tokens that the prompt is padded or cut to"},
-      {"frame_rate", "float", 30.0, "frames a second of the file; the model does not see it"},
-      {"vae_tiling", "tiling", nullptr,
-       "decode in overlapping tiles as the reference's enable_tiling(): true, or {\"tile_sample_min_width\": 256, "
-       "...}"},
-  };
-  add_step_saving(arguments);
-  return arguments;
-}
-
 bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
 
 //! One item of a batch, without the batch's dimension.
@@ -77,6 +53,28 @@ Tensor guide(const Tensor& prediction, int64_t batch, double scale) {
 
 }  // namespace
 
+std::vector<Argument> reference_arguments() {
+  return {
+      {"height", "int", 480, "height in pixels"},
+      {"width", "int", 848, "width in pixels"},
+      {"num_frames", "int", 19, "frames of the clip"},
+      {"num_inference_steps", "int", 64, "denoising steps"},
+      {"timesteps", "floats", nullptr, "own timesteps in descending order, instead of num_inference_steps"},
+      {"guidance_scale", "float", 4.5, "how strongly the prompt guides; 1 or less switches guidance off"},
+      {"num_videos_per_prompt", "int", 1, "clips to make from one prompt"},
+      {"latents", "file", nullptr, "initial noise [B, channels, frames, height, width] instead of drawn noise"},
+      {"prompt_embeds", "file", nullptr, "encoded prompt [B, tokens, channels] instead of the prompt"},
+      {"prompt_attention_mask", "file", nullptr, "0/1 for each token of prompt_embeds"},
+      {"negative_prompt_embeds", "file", nullptr, "encoded negative prompt"},
+      {"negative_prompt_attention_mask", "file", nullptr, "0/1 for each token of negative_prompt_embeds"},
+      {"max_sequence_length", "int", 256, "tokens that the prompt is padded or cut to"},
+      {"frame_rate", "float", 30.0, "frames a second of the file; the model does not see it"},
+      {"vae_tiling", "tiling", nullptr,
+       "decode in overlapping tiles as the reference's enable_tiling(): true, or {\"tile_sample_min_width\": 256, "
+       "...}"},
+  };
+}
+
 std::optional<models::mochi::Tiling> tiling_of(const json& value) {
   if (value.is_null() || value == json(false)) return {};
   models::mochi::Tiling tiling;
@@ -95,12 +93,13 @@ std::optional<models::mochi::Tiling> tiling_of(const json& value) {
 MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions& options)
     : folder_(folder),
       options_(options),
-      arguments_(all_arguments()),
+      arguments_(reference_arguments()),
       prompts_(folder_, options_),
       force_zeros_for_empty_prompt_(checkpoint::Config::read(folder.path() / "model_index.json")
                                         .get<bool>("force_zeros_for_empty_prompt", false)),
       tokenizer_(text::T5Tokenizer::load(folder_.component_path("tokenizer"))),
       scheduler_options_(schedulers::FlowMatchEulerOptions::from_config(folder_.config("scheduler"))) {
+  add_step_saving(arguments_);
   apply_folder_defaults(folder_, arguments_);
   if (!prompts_.on()) text_encoder();  // opened now so that what is wrong with it is said before an hour of work
   const auto transformer = folder_.weights("transformer", options_.variant);

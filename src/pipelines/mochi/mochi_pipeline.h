@@ -73,6 +73,9 @@ private:
   Tensor denoised_;  //!< the clips as the last step expected them to end, for previews
 };
 
+//! The reference's arguments with its defaults.
+std::vector<Argument> reference_arguments();
+
 //! The argument vae_tiling: null or false, true (the reference's sizes), or an object with some of them by name.
 //! Error(usage) for others.
 std::optional<models::mochi::Tiling> tiling_of(const nlohmann::json& value);

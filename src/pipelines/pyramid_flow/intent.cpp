@@ -86,4 +86,25 @@ Plan plan(const checkpoint::Folder& folder, const Intent& intent, const Request&
   return plan;
 }
 
+Limits limits(const checkpoint::Folder& folder) {
+  constexpr int stage_ratio = 8;  // three stages of half the size, whose patches have two pixels of the latents
+  constexpr int64_t five_seconds = 121, ten_seconds = 241;
+  constexpr double rate = 24;
+  const auto vae = models::pyramid_flow::VaeConfig::from(folder.config("causal_video_vae"));
+  const bool large = has_transformer(folder, "_768p"), small = has_transformer(folder, "_384p");
+  Limits l;
+  l.size_multiple = static_cast<int>(vae.spatial_factor()) * stage_ratio;
+  l.frame_group = vae.temporal_factor();
+  l.frame_offset = 1;
+  l.width = large ? 1280 : small ? 640 : 1024;
+  l.height = large ? 768 : small ? 384 : 1024;
+  l.frames = large || small ? five_seconds : 1;
+  // The smaller transformer was trained on five seconds.
+  l.most_frames = large ? ten_seconds : l.frames;
+  l.fps = rate;
+  l.most_pixels = int64_t{l.width} * l.height;
+  l.takes_picture = true;
+  return l;
+}
+
 }  // namespace prax::pipelines::pyramid_flow

@@ -1,0 +1,99 @@
+#pragma once
+
+#include "jobs/database.h"
+#include "jobs/store.h"
+
+namespace prax::jobs {
+
+//! The store over SQL. Each call is one transaction of Database; what it does is written so that running it again after
+//! a commit of unknown outcome changes nothing.
+class SqlStore : public Store {
+public:
+  //! Brings the tables up to date.
+  explicit SqlStore(std::unique_ptr<Database> database);
+
+  Accepted create_job(const NewJob& job, const Admission& admission) override;
+  std::optional<Job> job(const std::string& id) override;
+  JobPage jobs(const JobQuery& query) override;
+  Changes changed_jobs(int64_t version, int limit) override;
+  int64_t latest_version() override;
+  std::optional<Job> cancel_job(const std::string& id, const std::string& actor) override;
+  bool delete_job(const std::string& id, const std::string& actor) override;
+  QueueStats queue_stats() override;
+  int64_t jobs_ahead(const std::string& id) override;
+  std::string preview(const std::string& id) override;
+
+  std::optional<Claim> claim(const ClaimOptions& options) override;
+  Standing report(const Lease& lease, Milliseconds extension, const JobProgress& progress,
+                  const std::string& preview_jpeg) override;
+  Standing complete(const Lease& lease, const JobOutcome& outcome) override;
+  Standing fail(const Lease& lease, const JobError& error, const JobCost& cost) override;
+  Standing release(const Lease& lease, std::optional<Time> not_before, bool counts) override;
+
+  std::vector<Disposal> disposals(int limit) override;
+  void disposed(const Disposal& disposal) override;
+  uint64_t stored_bytes() override;
+
+  void create_character(const Character& character) override;
+  std::optional<Character> character(const std::string& id) override;
+  std::vector<Character> characters(const std::string& key_id) override;
+
+  CreatedKey create_key(const NewKey& key, const std::string& actor) override;
+  std::vector<Key> keys() override;
+  std::optional<Key> key(const std::string& id) override;
+  std::optional<Key> key_of_hash(const std::string& hash_of_secret) override;
+  int64_t keys_version() override;
+  bool revoke_key(const std::string& id, const std::string& actor) override;
+  int revoke_all_keys(const std::string& actor) override;
+  int cancel_jobs_of(const std::string& key_id, const std::string& actor) override;
+  std::optional<CreatedKey> rotate_key(const std::string& id, const std::string& actor) override;
+  void note_key_uses(const std::map<std::string, Time>& last_uses) override;
+  double seconds_used_today(const std::string& key_id) override;
+
+  void put_webhook(const WebhookEndpoint& endpoint) override;
+  std::optional<WebhookEndpoint> webhook(const std::string& id) override;
+  std::vector<WebhookEndpoint> webhooks(const std::string& key_id) override;
+  bool delete_webhook(const std::string& id) override;
+  void add_delivery(const Delivery& delivery) override;
+  std::vector<Delivery> claim_deliveries(int limit, Milliseconds lease) override;
+  void finish_delivery(const std::string& id, bool delivered, std::optional<Time> next_attempt_at,
+                       const std::string& error) override;
+
+  void audit(const AuditEvent& event) override;
+  std::vector<AuditEntry> audit_entries(int64_t after_sequence, int limit) override;
+  AuditHead audit_head() override;
+
+  void ping() override;
+  std::string kind() const override { return database_->kind(); }
+
+private:
+  std::unique_ptr<Database> database_;
+};
+
+// Parts of transactions, shared by the files that implement SqlStore.
+
+//! The next number of a counter ("jobs", "keys").
+int64_t next_version(Connection& c, const char* counter);
+int64_t counter_value(Connection& c, const char* counter);
+
+//! The columns of a Job, in the order that job_of() reads them.
+extern const std::string job_columns;
+Job job_of(Row row);
+std::optional<Job> find_job(Connection& c, const std::string& id);
+
+//! What the caller knows of a job whose files are stored.
+std::string json_of(const std::vector<ResultFile>& results);
+std::string json_of(const std::vector<InputFile>& inputs);
+std::vector<InputFile> inputs_of(const std::string& json);
+
+//! Ends a job as failed or cancelled: gives back what the key was charged, tells its webhooks (but not of a deletion),
+//! and writes the audit log. The row must be neither final nor deleted.
+void end_job(Connection& c, const Job& job, JobStatus status, const JobError& error, const std::string& actor, Time at);
+
+//! Deliveries of an event to the key's endpoints and to the job's own URL.
+void announce(Connection& c, const Job& job, const std::string& event_type, Time at);
+
+//! A new link of the chain.
+void append_audit(Connection& c, const AuditEvent& event, Time at);
+
+}  // namespace prax::jobs

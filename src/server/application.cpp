@@ -1,0 +1,261 @@
+#include "server/application.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/error.h"
+#include "base/version.h"
+#include "jobs/housekeeping.h"
+#include "server/catalog.h"
+#include "server/errors.h"
+#include "server/logging.h"
+#include "server/routes.h"
+#include "server/webhook_sender.h"
+#include "server/worker_processes.h"
+
+namespace prax::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+//! A folder of this process for uploads on their way; those of processes that are gone are removed.
+class UploadFolder {
+public:
+  explicit UploadFolder(const fs::path& all) : path_(all / std::to_string(::getpid())) {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(all, ignored)) {
+      const int pid = std::atoi(entry.path().filename().c_str());
+      if (pid <= 0 || pid == ::getpid() || ::kill(pid, 0) != 0) fs::remove_all(entry.path(), ignored);
+    }
+    std::error_code error;
+    fs::create_directories(path_, error);
+    if (error) throw Error(ErrorKind::io, "cannot make the folder " + path_.string() + ": " + error.message());
+  }
+  ~UploadFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  UploadFolder(const UploadFolder&) = delete;
+  UploadFolder& operator=(const UploadFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+private:
+  fs::path path_;
+};
+
+//! As many open files as the system lets us have: each client is one.
+void raise_file_limit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+bool has_active_key(jobs::Store& store) {
+  const auto keys = store.keys();
+  return std::any_of(keys.begin(), keys.end(),
+                     [](const jobs::Key& key) { return key.id != jobs::local_key_id && key.active(jobs::now()); });
+}
+
+void require_keys(const Settings& settings, jobs::Store& store) {
+  if (settings.no_keys || settings.loopback_only() || has_active_key(store)) return;
+  throw Error(ErrorKind::usage,
+              "the server would listen on " + settings.host + ", beyond this machine, and there is no key yet",
+              "make one with `prax keys create NAME --data " + settings.data.string() + "`, or listen on 127.0.0.1");
+}
+
+const Caller* known_caller(const http::Request& request) { return std::any_cast<Caller>(&request.caller); }
+
+}  // namespace
+
+class Application::Impl {
+public:
+  Impl(Settings given, const fs::path& program)
+      : settings_(std::move(given)),
+        log_(settings_.log_format, settings_.log_level),
+        catalog_(make_catalog(settings_)),
+        folder_(settings_.data),
+        store_(folder_.open_store(settings_.database)),
+        storage_(folder_.open_storage(settings_.storage)),
+        uploads_(folder_.path() / "uploads") {
+    require_keys(settings_, *store_);
+    raise_file_limit();
+    keys_ = std::make_unique<jobs::KeyRing>(*store_);
+    feed_ = std::make_unique<jobs::ChangeFeed>(*store_);
+    gate_ = std::make_unique<Gate>(settings_, *keys_);
+    events_ = std::make_unique<EventHub>(*feed_, *keys_);
+    learning_ = feed_->on_job([this](const jobs::Job& job) { estimates_.learn(job); });
+    context_ = std::make_unique<Context>(
+        Context{settings_, *store_, *storage_, catalog_, estimates_, *events_, metrics_, uploads_.path(), draining_});
+    server_ = std::make_unique<http::Server>(http_settings(), router(), hooks());
+    housekeeping_ = std::make_unique<jobs::Housekeeping>(*store_, *storage_, folder_.audit_anchor());
+    webhooks_ = std::make_unique<WebhookSender>(*context_);
+    if (!program.empty() && settings_.workers > 0)
+      workers_ = std::make_unique<WorkerProcesses>(worker_command(program, settings_), settings_.workers);
+  }
+
+  ~Impl() {
+    workers_.reset();  // before what they report to
+    log_.write("info", "stopped");
+  }
+
+  uint16_t port() const { return server_->port(); }
+
+  std::string url() const {
+    const bool v6 = settings_.host.find(':') != std::string::npos;
+    return std::string(settings_.tls_certificate.empty() ? "http://" : "https://") + (v6 ? "[" : "") + settings_.host +
+           (v6 ? "]" : "") + ":" + std::to_string(port());
+  }
+
+  void run(const CancelToken& stop) {
+    log_.write("info", "listening",
+               {{"url", url()},
+                {"data", settings_.data.string()},
+                {"database", store_->kind()},
+                {"storage", storage_->describe()},
+                {"workers", workers_ ? settings_.workers : 0},
+                {"version", version()}});
+    if (!settings_.no_keys && !has_active_key(*store_))
+      log_.write("warning", "no_keys_yet",
+                 {{"text", "nobody can use the server before there is a key: prax keys create NAME --data " +
+                               settings_.data.string()}});
+    if (!settings_.loopback_only() && settings_.tls_certificate.empty())
+      log_.write("warning", "plain_http",
+                 {{"text",
+                   "keys cross the network unencrypted; give --tls-certificate and --tls-key, or put a proxy with "
+                   "TLS in front"}});
+    std::atomic<bool> over{false};
+    std::thread watch([&] {
+      constexpr auto look_every = std::chrono::milliseconds(50);
+      constexpr int looks_between_key_checks = 10;
+      for (int look = 0; !stop.cancelled() && !over; ++look) {
+        if (look % looks_between_key_checks == 0) check_streams();
+        std::this_thread::sleep_for(look_every);
+      }
+      draining_ = true;
+      log_.write("info", "draining", {{"seconds", settings_.drain_time.count() / 1000}});
+      server_->stop(settings_.drain_time);
+      if (workers_) workers_->stop(settings_.drain_time);
+    });
+    try {
+      server_->run();
+    } catch (...) {
+      over = true;
+      watch.join();
+      throw;
+    }
+    over = true;
+    watch.join();
+  }
+
+private:
+  http::ServerSettings http_settings() const {
+    http::ServerSettings s;
+    s.host = settings_.host;
+    s.port = settings_.port;
+    s.certificate = settings_.tls_certificate;
+    s.private_key = settings_.tls_key;
+    s.temporary = uploads_.path();
+    s.threads = settings_.http_threads;
+    s.limits.connections = static_cast<size_t>(settings_.max_connections);
+    s.limits.json_bytes = settings_.max_json;
+    s.limits.multipart_bytes = settings_.max_body;
+    s.limits.header_time = settings_.header_timeout;
+    s.limits.body_time = settings_.body_timeout;
+    s.limits.idle_time = settings_.idle_timeout;
+    s.limits.heartbeat = settings_.heartbeat;
+    return s;
+  }
+
+  http::Router router() const {
+    http::Router router;
+    add_video_routes(router, *context_);
+    add_content_routes(router, *context_);
+    add_character_routes(router, *context_);
+    add_model_routes(router, *context_);
+    add_webhook_routes(router, *context_);
+    add_live_routes(router, *context_);
+    add_key_routes(router, *context_);
+    add_operation_routes(router, *context_);
+    return router;
+  }
+
+  http::Hooks hooks() {
+    http::Hooks hooks;
+    hooks.gate = [this](http::Request& request, const http::Route& route) { gate_->check(request, route); };
+    hooks.failure = [this](const std::exception_ptr& problem, const http::Request& request) {
+      std::string detail;
+      auto response = error_response(problem, &detail);
+      if (!detail.empty())
+        log_.write(response.status == 500 ? "error" : "warning", "failure", {{"id", request.id}, {"text", detail}});
+      return response;
+    };
+    hooks.finish = [this](const http::Request& request, http::Response& response, double seconds) {
+      finish(request, response, seconds);
+    };
+    hooks.log = [this](const http::Exchange& exchange) {
+      const Caller* caller = known_caller(exchange.request);
+      metrics_.add(exchange);
+      log_.request(exchange, caller ? caller->key_id : "");
+    };
+    return hooks;
+  }
+
+  void check_streams() {
+    try {
+      events_->check_keys();
+    } catch (const Error& error) {  // the database is away: the next look may find it
+      log_.write("warning", "keys_unchecked", {{"text", error.what()}});
+    }
+  }
+
+  void finish(const http::Request& request, http::Response& response, double seconds) const {
+    constexpr double ms = 1000;
+    response.headers.set("x-request-id", request.id);
+    response.headers.set("openai-processing-ms", std::to_string(static_cast<int64_t>(seconds * ms)));
+    response.headers.set("x-content-type-options", "nosniff");
+    if (!response.headers.contains("cache-control")) response.headers.set("cache-control", "no-store");
+    if (const Caller* caller = known_caller(request); caller && caller->rate) {
+      const auto& rate = *caller->rate;
+      response.headers.set("x-ratelimit-limit-requests", std::to_string(rate.limit));
+      response.headers.set("x-ratelimit-remaining-requests", std::to_string(rate.remaining));
+      response.headers.set("x-ratelimit-reset-requests",
+                           std::to_string(static_cast<int64_t>(rate.reset_seconds * ms)) + "ms");
+    }
+    gate_->add_cors(request, response);
+  }
+
+  const Settings settings_;
+  Log log_;
+  const jobs::ModelCatalog catalog_;
+  const jobs::DataFolder folder_;
+  const std::unique_ptr<jobs::Store> store_;
+  const std::unique_ptr<jobs::ResultStorage> storage_;
+  const UploadFolder uploads_;
+  Estimates estimates_;
+  Metrics metrics_;
+  std::atomic<bool> draining_{false};
+  std::unique_ptr<jobs::KeyRing> keys_;
+  std::unique_ptr<jobs::ChangeFeed> feed_;
+  jobs::ChangeFeed::Subscription learning_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<EventHub> events_;
+  std::unique_ptr<Context> context_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<jobs::Housekeeping> housekeeping_;
+  std::unique_ptr<WebhookSender> webhooks_;
+  std::unique_ptr<WorkerProcesses> workers_;
+};
+
+Application::Application(Settings settings, const fs::path& program)
+    : impl_(std::make_unique<Impl>(std::move(settings), program)) {}
+Application::~Application() = default;
+uint16_t Application::port() const { return impl_->port(); }
+std::string Application::url() const { return impl_->url(); }
+void Application::run(const CancelToken& stop) { impl_->run(stop); }
+
+}  // namespace prax::server

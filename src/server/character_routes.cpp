@@ -1,0 +1,53 @@
+#include "server/errors.h"
+#include "server/inputs.h"
+#include "server/routes.h"
+#include "server/video_object.h"
+
+namespace prax::server {
+namespace {
+
+using http::Request;
+using http::Response;
+using nlohmann::json;
+
+json character_object(const jobs::Character& character) {
+  return {{"id", character.id}, {"name", character.name}, {"created_at", jobs::unix_seconds(character.created_at)}};
+}
+
+Response create(const Context& context, Request& request) {
+  constexpr size_t longest_name = 80;
+  const Form form(request);
+  FieldReader fields(form, form.tree());
+  jobs::Character character;
+  character.name = fields.require_text("name", 1, longest_name);
+  const json* video = fields.raw("video");
+  if (!video) throw missing_field("video");
+  http::Part* part = form.file(*video);
+  if (!part) throw bad_field("video", "'video' must be a file", "invalid_type");
+  fields.finish();
+  const CheckedMedia clip = check_media(context, part->content, Wanted::clip, "video");
+  character.id = jobs::new_character_id();
+  character.key_id = caller_of(request).key_id;
+  character.created_at = jobs::now();
+  character.clip = store_input(context, character.id, "video", clip);
+  context.store.create_character(character);
+  return json_response(character_object(character));
+}
+
+Response retrieve(const Context& context, const Request& request) {
+  const std::string& id = request.capture("character_id");
+  const auto character = context.store.character(id);
+  if (!character || !caller_of(request).sees(character->key_id)) throw not_found("character", id);
+  return json_response(character_object(*character));
+}
+
+}  // namespace
+
+void add_character_routes(http::Router& router, const Context& c) {
+  constexpr http::BodyPolicy multipart{.multipart = true};
+  router.add({"POST", "/v1/videos/characters", [&c](Request& r) { return create(c, r); }, multipart, scope::create});
+  router.add(
+      {"GET", "/v1/videos/characters/{character_id}", [&c](Request& r) { return retrieve(c, r); }, {}, scope::read});
+}
+
+}  // namespace prax::server

@@ -1,0 +1,82 @@
+#include "server/event_hub.h"
+
+#include <set>
+#include <vector>
+
+#include "server/video_object.h"
+
+namespace prax::server {
+
+EventHub::EventHub(jobs::ChangeFeed& feed, jobs::KeyRing& keys)
+    : keys_(keys),
+      jobs_(feed.on_job([this](const jobs::Job& job) { job_changed(job); })),
+      deletions_(feed.on_deleted([this](const std::string& id) { job_deleted(id); })) {}
+
+std::shared_ptr<http::EventStream> EventHub::open(const Listener& listener, size_t most) {
+  auto stream = std::make_shared<http::EventStream>();
+  std::unique_lock lock(streams_->mutex);
+  size_t open = 0;
+  for (const auto& [id, entry] : streams_->entries) open += entry.listener.key_id == listener.key_id;
+  if (open >= most) return nullptr;
+  const int64_t id = streams_->next++;
+  streams_->entries[id] = {listener, stream};
+  lock.unlock();
+  stream->on_close([streams = streams_, id] {
+    std::lock_guard held(streams->mutex);
+    streams->entries.erase(id);
+  });
+  return stream;
+}
+
+size_t EventHub::count() const {
+  std::lock_guard lock(streams_->mutex);
+  return streams_->entries.size();
+}
+
+std::vector<std::shared_ptr<http::EventStream>> EventHub::select(
+    const std::function<bool(const Listener&)>& wanted) const {
+  std::vector<std::shared_ptr<http::EventStream>> found;
+  std::lock_guard lock(streams_->mutex);
+  for (const auto& [id, entry] : streams_->entries)
+    if (wanted(entry.listener))
+      if (auto stream = entry.stream.lock()) found.push_back(std::move(stream));
+  return found;
+}
+
+http::Event EventHub::event_of(const jobs::Job& job) {
+  return {std::to_string(job.version), "video." + std::string(name_of(job.status)),
+          live_object(job).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
+}
+
+void EventHub::job_changed(const jobs::Job& job) {
+  const auto event = event_of(job);
+  const bool over = is_final(job.status);
+  for (const auto& stream : select([&](const Listener& l) {
+         return (l.job_id.empty() || l.job_id == job.id) && (l.all_keys || l.key_id == job.key_id);
+       }))
+    stream->send(event);
+  if (!over) return;
+  for (const auto& stream : select([&](const Listener& l) { return l.job_id == job.id; })) stream->close();
+}
+
+void EventHub::job_deleted(const std::string& id) {
+  for (const auto& stream : select([&](const Listener& l) { return l.job_id == id; })) {
+    stream->send(
+        {"", "video.deleted", nlohmann::json{{"id", id}, {"object", "video.deleted"}, {"deleted", true}}.dump()});
+    stream->close();
+  }
+}
+
+void EventHub::check_keys() {
+  std::set<std::string> owners;
+  {
+    std::lock_guard lock(streams_->mutex);
+    for (const auto& [id, entry] : streams_->entries) owners.insert(entry.listener.key_id);
+  }
+  for (const std::string& owner : owners) {
+    if (owner == jobs::local_key_id || keys_.still_valid(owner)) continue;
+    for (const auto& stream : select([&](const Listener& l) { return l.key_id == owner; })) stream->close();
+  }
+}
+
+}  // namespace prax::server

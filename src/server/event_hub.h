@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "http/event_stream.h"
+#include "jobs/change_feed.h"
+#include "jobs/key_ring.h"
+
+namespace prax::server {
+
+//! Hands changes of jobs to the event streams that listen. Thread-safe.
+class EventHub {
+public:
+  EventHub(jobs::ChangeFeed& feed, jobs::KeyRing& keys);
+
+  struct Listener {
+    std::string key_id;  //!< whose stream it is
+    bool all_keys = false;
+    std::string job_id;  //!< of one job, or "" for all
+  };
+  //! A stream that hears of changes from now on and ends after its job's end, or when its key is revoked.
+  //! nullptr when the key has `most` streams already.
+  std::shared_ptr<http::EventStream> open(const Listener& listener, size_t most);
+  size_t count() const;
+  //! Ends the streams of keys that may not be used any more. To be called a few times a second.
+  void check_keys();
+  //! The events of a job as it is.
+  static http::Event event_of(const jobs::Job& job);
+
+private:
+  struct Entry {
+    Listener listener;
+    std::weak_ptr<http::EventStream> stream;
+  };
+  void job_changed(const jobs::Job& job);
+  void job_deleted(const std::string& id);
+  std::vector<std::shared_ptr<http::EventStream>> select(const std::function<bool(const Listener&)>& wanted) const;
+
+  jobs::KeyRing& keys_;
+  // Shared with the streams, which may end after the hub.
+  struct Streams {
+    std::mutex mutex;
+    std::map<int64_t, Entry> entries;
+    int64_t next = 1;
+  };
+  std::shared_ptr<Streams> streams_ = std::make_shared<Streams>();
+  jobs::ChangeFeed::Subscription jobs_, deletions_;
+};
+
+}  // namespace prax::server

@@ -1,0 +1,183 @@
+#include "server/inputs.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "media/picture.h"
+#include "media/picture_size.h"
+#include "media/reader.h"
+#include "media/still.h"
+#include "server/errors.h"
+
+namespace prax::server {
+namespace {
+
+constexpr size_t most_url_characters = 20'971'520;
+
+struct Kind {
+  const char* media_type;
+  const char* ending;
+  bool clip;
+};
+
+//! What the first bytes say; nullptr for a kind that is not taken.
+const Kind* sniff(std::string_view head) {
+  static constexpr Kind png{"image/png", "png", false}, jpeg{"image/jpeg", "jpg", false},
+      webp{"image/webp", "webp", false}, mp4{"video/mp4", "mp4", true}, mov{"video/quicktime", "mov", true},
+      webm{"video/webm", "webm", true}, gif{"image/gif", "gif", true}, avi{"video/x-msvideo", "avi", true};
+  switch (media::still_kind(head)) {
+    case media::StillKind::png:
+      return &png;
+    case media::StillKind::jpeg:
+      return &jpeg;
+    case media::StillKind::webp:
+      return &webp;
+    case media::StillKind::none:
+      break;
+  }
+  if (head.substr(std::min<size_t>(4, head.size()), 4) == "ftyp") return head.substr(8, 4) == "qt  " ? &mov : &mp4;
+  if (head.starts_with("\x1A\x45\xDF\xA3")) return &webm;
+  if (head.starts_with("GIF8")) return &gif;
+  if (head.starts_with("RIFF") && head.substr(std::min<size_t>(8, head.size()), 4) == "AVI ") return &avi;
+  return nullptr;
+}
+
+void require_pixels(const Context& context, int64_t width, int64_t height, const std::string& param) {
+  const uint64_t limit = context.settings.max_picture_pixels;
+  if (width > 0 && height > 0 && static_cast<uint64_t>(width) <= limit / static_cast<uint64_t>(height)) return;
+  throw bad_field(param,
+                  "'" + param + "' is " + std::to_string(width) + "x" + std::to_string(height) +
+                      " pixels; a picture may have at most " + std::to_string(limit) + " in all",
+                  "image_too_large");
+}
+
+//! One picture or clip is looked at at a time: each may take as much memory as the limit allows.
+std::mutex& decoding() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+void look_at_picture(const Context& context, CheckedMedia& media, const http::Spool& upload, const std::string& param) {
+  constexpr size_t enough_head = 1 << 20;  // of a JPEG with long metadata
+  const auto size = media::stated_picture_size(upload.head(enough_head));
+  if (!size) throw bad_field(param, "'" + param + "' is a damaged picture: it does not say its size", "invalid_image");
+  require_pixels(context, size->width, size->height, param);
+  std::lock_guard lock(decoding());
+  try {
+    const auto picture = media::read_picture(media.file->path());
+    media.width = picture.width;
+    media.height = picture.height;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::input && error.kind() != ErrorKind::usage) throw;
+    throw bad_field(param, "'" + param + "' is a damaged picture", "invalid_image");
+  }
+}
+
+void look_at_clip(const Context& context, CheckedMedia& media, const std::string& param) {
+  std::lock_guard lock(decoding());
+  media::VideoInfo info;
+  try {
+    info = media::probe(media.file->path());
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::input && error.kind() != ErrorKind::usage) throw;
+    throw bad_field(param, "'" + param + "' is a clip that cannot be read", "invalid_video");
+  }
+  require_pixels(context, info.width, info.height, param);
+  media.width = info.width;
+  media.height = info.height;
+  media.frames = std::max<int64_t>(1, info.frames);
+  media.fps = info.fps;
+  if (info.fps > 0 && static_cast<double>(media.frames) / info.fps > context.settings.max_seconds + 1)
+    throw bad_field(param,
+                    "'" + param + "' is longer than the " + jobs::seconds_text(context.settings.max_seconds) +
+                        " seconds that are allowed here",
+                    "video_too_long");
+}
+
+std::string decode_data_url(std::string_view url, const std::string& param) {
+  const size_t comma = url.find(',');
+  if (comma == std::string_view::npos || !url.substr(0, comma).ends_with(";base64"))
+    throw bad_field(param, "'" + param + "' is a data URL that is not base64: write data:image/png;base64,...",
+                    "invalid_image");
+  std::string bytes = from_base64(url.substr(comma + 1));
+  if (bytes.empty()) throw bad_field(param, "'" + param + "' holds no valid base64", "invalid_image");
+  return bytes;
+}
+
+}  // namespace
+
+CheckedMedia check_media(const Context& context, http::Spool& upload, Wanted wanted, const std::string& param) {
+  constexpr size_t enough = 64;
+  if (upload.empty()) throw bad_field(param, "'" + param + "' is an empty file", "invalid_image");
+  const Kind* kind = sniff(upload.head(enough));
+  const char* what = wanted == Wanted::picture ? "a PNG, JPEG or WebP picture"
+                     : wanted == Wanted::clip  ? "an MP4, MOV, WebM, AVI or GIF clip"
+                                               : "a picture or clip";
+  if (!kind || (wanted == Wanted::picture && kind->clip) || (wanted == Wanted::clip && !kind->clip))
+    throw bad_field(param, "'" + param + "' is not " + what + ", by its first bytes",
+                    wanted == Wanted::clip ? "invalid_video" : "invalid_image");
+  CheckedMedia media;
+  media.media_type = kind->media_type;
+  media.ending = kind->ending;
+  media.bytes = upload.size();
+  media.file = upload.file();
+  if (kind->clip)
+    look_at_clip(context, media, param);
+  else
+    look_at_picture(context, media, upload, param);
+  return media;
+}
+
+http::Spool read_url(const Context& context, const std::string& url, const std::string& param) {
+  constexpr size_t in_memory = 64 * 1024;
+  if (url.size() > most_url_characters)
+    throw bad_field(param, "'" + param + "' may have " + std::to_string(most_url_characters) + " characters");
+  http::Spool body(context.temporary, in_memory);
+  if (http::equal_ignoring_case(std::string_view(url).substr(0, 5), "data:")) {
+    body.append(decode_data_url(url, param));
+    return body;
+  }
+  if (!context.settings.fetch_urls)
+    throw bad_field(param,
+                    "This server fetches no pictures from other servers; send the picture itself, or a data URL");
+  try {
+    check_url(url, context.fetch_rules());
+  } catch (const Error& error) {
+    throw bad_field(param, std::string(error.what()) + "; " + error.hint());
+  }
+  const OutboundAnswer answer = get(url, most_url_characters, body, context.fetch_rules());
+  constexpr int ok = 200;
+  if (answer.status != ok)
+    throw bad_field(param, "The picture's URL could not be fetched: " +
+                               (answer.status ? "its server answered " + std::to_string(answer.status) : answer.error));
+  return body;
+}
+
+jobs::InputFile store_input(const Context& context, const std::string& owner_id, const std::string& name,
+                            const CheckedMedia& media) {
+  jobs::InputFile input;
+  input.name = name;
+  input.storage_name = "inputs/" + owner_id + "/" + name + "." + media.ending;
+  input.media_type = media.media_type;
+  input.bytes = media.bytes;
+  input.sha256 = hex(sha256_of_file(media.file->path()));
+  context.storage.put(input.storage_name, media.file->path(), input.media_type);
+  return input;
+}
+
+CheckedMedia fetch_stored(const Context& context, const jobs::InputFile& stored) {
+  CheckedMedia media;
+  media.file = std::make_shared<http::TemporaryFile>(context.temporary);
+  if (!context.storage.fetch(stored.storage_name, media.file->path()))
+    throw http::HttpError(404, "not_found", "The file of '" + stored.name + "' is gone");
+  media.media_type = stored.media_type;
+  media.ending = stored.storage_name.substr(stored.storage_name.rfind('.') + 1);
+  media.bytes = stored.bytes;
+  if (!stored.media_type.starts_with("video/") && stored.media_type != "image/gif") return media;
+  look_at_clip(context, media, stored.name);
+  return media;
+}
+
+}  // namespace prax::server

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "jobs/job.h"
+#include "jobs/model_catalog.h"
+#include "server/context.h"
+#include "server/form.h"
+#include "server/inputs.h"
+
+namespace prax::server {
+
+//! A request for a video on its way to the queue: what create, remix, edit and extension have in common. Everything
+//! that can be wrong is HttpError with the field in `param`, before anything is stored.
+class JobDraft {
+public:
+  JobDraft(const Context& context, http::Request& request, jobs::JobKind kind);
+
+  FieldReader& fields() { return fields_; }
+  jobs::NewJob& job() { return job_; }
+
+  //! `prompt`, and the settings beyond the API that every kind takes.
+  void read_common();
+  //! The field `model`, else `usual`. HttpError 400 for an unknown one, 403 for one that the key may not use.
+  const jobs::ModelCatalog::Resolved& read_model(const std::string& usual);
+  //! `size`, `seconds`, `num_frames`, `fps`: what the model makes of it.
+  void read_shape();
+  //! Width, height, rate and length of a clip, as near as the model comes to it.
+  void take_shape_of(const CheckedMedia& clip);
+  void take_shape_of(const jobs::Job& source);
+  //! `input_reference`, `character`, `conditions`, `shots`, `loop`.
+  void read_references();
+  //! `video`: a finished video's id, or a clip. The job, if it is one of ours.
+  struct Source {
+    std::optional<jobs::Job> job;
+    std::optional<CheckedMedia> clip;
+  };
+  Source read_video();
+  //! The result of a finished job as the input "video".
+  void take_result(const jobs::Job& source);
+  //! `seconds` as a number or a text.
+  std::optional<double> read_seconds();
+  void take_upload(const std::string& name, CheckedMedia media) { uploads_.emplace_back(name, std::move(media)); }
+
+  const jobs::CatalogModel& model() const { return *resolved_.model; }
+  //! The caller's finished job; HttpError 404, or 400 while it is not finished.
+  jobs::Job finished_job(const std::string& id, const std::string& param);
+
+  //! Stores the inputs and queues the job.
+  jobs::Job submit();
+
+private:
+  void read_loras();
+  void read_metadata();
+  void read_conditions();
+  void read_shots();
+  CheckedMedia read_picture(const nlohmann::json& value, const std::string& param, Wanted wanted);
+  void read_character();
+  void set_shape(const jobs::Shape& shape);
+  std::string hash_of_request();
+  [[noreturn]] void refuse(const jobs::Accepted& accepted) const;
+
+  const Context& context_;
+  http::Request& request_;
+  const Caller& caller_;
+  Form form_;
+  FieldReader fields_;
+  jobs::NewJob job_;
+  jobs::ModelCatalog::Resolved resolved_;
+  std::vector<std::pair<std::string, CheckedMedia>> uploads_;
+};
+
+}  // namespace prax::server

@@ -1,0 +1,93 @@
+#include <charconv>
+
+#include "server/errors.h"
+#include "server/routes.h"
+#include "server/video_object.h"
+
+namespace prax::server {
+namespace {
+
+using http::Request;
+using http::Response;
+
+std::shared_ptr<http::EventStream> open_stream(const Context& context, const EventHub::Listener& listener) {
+  auto stream = context.events.open(listener, static_cast<size_t>(context.settings.max_streams_per_key));
+  if (!stream)
+    throw http::HttpError(429, "too_many_streams",
+                          "This key has " + std::to_string(context.settings.max_streams_per_key) +
+                              " event streams open already; close one first")
+        .with("retry-after", "5");
+  return stream;
+}
+
+//! The version that the client saw last; -1 when it says none.
+int64_t last_event_id(const Request& request) {
+  const std::string_view text = request.headers.get("last-event-id");
+  int64_t version = -1;
+  std::from_chars(text.data(), text.data() + text.size(), version);
+  return version;
+}
+
+//! Events of one video: where it stands now (unless the client has seen that), each change, its end.
+Response video_events(const Context& context, const Request& request) {
+  const Caller& caller = caller_of(request);
+  const std::string id = find_job(context, caller, request.capture("video_id")).id;
+  auto stream = open_stream(context, {caller.key_id, caller.admin(), id});
+  // Asked again, now that the stream hears of every change: nothing falls between the two.
+  const auto job = context.store.job(id);
+  if (!job) {
+    stream->close();
+    throw not_found("video", id);
+  }
+  if (job->version > last_event_id(request)) stream->send(EventHub::event_of(*job));
+  if (is_final(job->status)) stream->close();
+  return Response::events(stream);
+}
+
+//! Events of all of the caller's videos.
+Response all_events(const Context& context, const Request& request) {
+  const Caller& caller = caller_of(request);
+  auto stream = open_stream(context, {caller.key_id, caller.admin(), ""});
+  if (const int64_t seen = last_event_id(request); seen >= 0)
+    for (const jobs::Job& job : context.store.changed_jobs(seen).jobs)
+      if (caller.sees(job.key_id)) stream->send(EventHub::event_of(job));
+  return Response::events(stream);
+}
+
+Response cancel(const Context& context, const Request& request) {
+  const Caller& caller = caller_of(request);
+  const jobs::Job job = find_job(context, caller, request.capture("video_id"));
+  const std::optional<jobs::Job> after = is_final(job.status) ? job : context.store.cancel_job(job.id, caller.key_id);
+  if (!after) throw not_found("video", job.id);
+  if (is_final(job.status) || after->status != jobs::JobStatus::cancelled)
+    throw conflict("already_finished", "The video is " + std::string(name_of(after->status)) + " already");
+  return json_response(video_object(*after));
+}
+
+Response preview(const Context& context, const Request& request) {
+  check_query(request, {"number"});
+  query_number(request, "number", 0, 0, INT64_MAX);  // makes each picture's address its own
+  const jobs::Job job = find_job(context, caller_of(request), request.capture("video_id"));
+  std::string picture = context.store.preview(job.id);
+  if (picture.empty()) throw http::HttpError(404, "no_preview", "There is no preview of this video just now");
+  Response response = Response::text(200, std::move(picture), "image/jpeg");
+  response.headers.set("cache-control", "private, no-store");
+  return response;
+}
+
+Response provenance(const Context& context, const Request& request) {
+  return json_response(provenance_object(find_job(context, caller_of(request), request.capture("video_id"))));
+}
+
+}  // namespace
+
+void add_live_routes(http::Router& router, const Context& c) {
+  const std::string video = "/prax/v1/videos/{video_id}";
+  router.add({"GET", "/prax/v1/events", [&c](Request& r) { return all_events(c, r); }, {}, scope::read});
+  router.add({"GET", video + "/events", [&c](Request& r) { return video_events(c, r); }, {}, scope::read});
+  router.add({"GET", video + "/preview", [&c](Request& r) { return preview(c, r); }, {}, scope::read});
+  router.add({"GET", video + "/provenance", [&c](Request& r) { return provenance(c, r); }, {}, scope::read});
+  router.add({"POST", video + "/cancel", [&c](Request& r) { return cancel(c, r); }, {}, scope::remove});
+}
+
+}  // namespace prax::server

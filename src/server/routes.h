@@ -1,0 +1,30 @@
+#pragma once
+
+#include "http/router.h"
+#include "server/context.h"
+
+namespace prax::server {
+
+// Each adds the routes of one part of the API. The context outlives the router.
+void add_video_routes(http::Router& router, const Context& context);
+void add_content_routes(http::Router& router, const Context& context);
+void add_character_routes(http::Router& router, const Context& context);
+void add_model_routes(http::Router& router, const Context& context);
+void add_webhook_routes(http::Router& router, const Context& context);
+void add_live_routes(http::Router& router, const Context& context);  //!< cancel, events, previews
+void add_key_routes(http::Router& router, const Context& context);
+void add_operation_routes(http::Router& router, const Context& context);  //!< health, metrics, queue, storage
+
+//! Bodies that most routes take.
+inline constexpr http::BodyPolicy json_body{.json = true};
+inline constexpr http::BodyPolicy json_or_multipart{.json = true, .multipart = true};
+
+//! A whole number of the query in a range; HttpError(400) with the name in `param`.
+int64_t query_number(const http::Request& request, const char* name, int64_t usual, int64_t least, int64_t most);
+//! HttpError(400) for a parameter of the query that is not in the list.
+void check_query(const http::Request& request, std::initializer_list<const char*> known);
+
+//! A Video, with the polling hint while it is not finished.
+http::Response video_response(const Context& context, const jobs::Job& job);
+
+}  // namespace prax::server

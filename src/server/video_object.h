@@ -1,0 +1,26 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "http/message.h"
+#include "jobs/job.h"
+#include "jobs/model_catalog.h"
+
+namespace prax::server {
+
+//! The Videos API's Video, with what this server knows beyond it.
+nlohmann::json video_object(const jobs::Job& job);
+
+//! The same with where it stands: stage, step, seconds left, preview. For events.
+nlohmann::json live_object(const jobs::Job& job);
+
+//! All that is known of how a video was made.
+nlohmann::json provenance_object(const jobs::Job& job);
+
+//! `{"object":"list",...}` with the ids at both ends.
+nlohmann::json list_object(const nlohmann::json& data, bool has_more);
+
+//! 200 with a JSON value.
+http::Response json_response(const nlohmann::json& value);
+
+}  // namespace prax::server

@@ -1,0 +1,133 @@
+#include "server/worker_processes.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+#include "base/paths.h"
+
+namespace prax::server {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto look_every = std::chrono::milliseconds(200);
+constexpr std::chrono::milliseconds first_pause{250}, longest_pause{30'000};
+constexpr auto healthy_life = std::chrono::seconds(60);
+
+}  // namespace
+
+std::vector<std::string> worker_command(const std::filesystem::path& program, const Settings& settings) {
+  std::vector<std::string> words{program.string(), "worker"};
+  const auto add = [&words](const char* flag, const std::string& value) {
+    if (!value.empty()) words.insert(words.end(), {flag, value});
+  };
+  add("--data", settings.data.string());
+  add("--database", settings.database);
+  add("--storage", settings.storage);
+  for (const auto& [name, folder] : settings.models)
+    add("--model", name + "=" + resolve_model(folder).string() + (settings.dtype.empty() ? "" : "@" + settings.dtype));
+  for (const auto& [alias, model] : settings.aliases) add("--alias", alias + "=" + model);
+  for (const auto& [name, file] : settings.loras) add("--lora", name + "=" + resolve_model(file).string());
+  if (settings.worker_threads > 0) add("--threads", std::to_string(settings.worker_threads));
+  add("--max-attempts", std::to_string(settings.max_attempts));
+  constexpr double milliseconds_of_a_day = 24.0 * 3600 * 1000;
+  if (settings.retention)
+    add("--retention-days",
+        fmt::format("{}", static_cast<double>(settings.retention->count()) / milliseconds_of_a_day));
+  add("--review", settings.review_program.string());
+  return words;
+}
+
+WorkerProcesses::WorkerProcesses(std::vector<std::string> command, int count)
+    : command_(std::move(command)), slots_(static_cast<size_t>(count)), thread_([this] { supervise(); }) {}
+
+WorkerProcesses::~WorkerProcesses() { stop(std::chrono::milliseconds(0)); }
+
+void WorkerProcesses::stop(std::chrono::milliseconds grace) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stopping_) grace_ = grace;
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void WorkerProcesses::supervise() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    for (Slot& slot : slots_) {
+      reap(slot);
+      if (slot.pid < 0 && Clock::now() >= slot.start_at) start(slot);
+    }
+    wake_.wait_for(lock, look_every, [this] { return stopping_; });
+  }
+  end_all();
+}
+
+void WorkerProcesses::start(Slot& slot) {
+  std::vector<char*> words;
+  for (const std::string& word : command_) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  const pid_t server = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid == 0) {  // only what is safe after a fork of many threads
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != server) ::_exit(1);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::execv(words[0], words.data());
+    ::_exit(127);
+  }
+  slot.started = Clock::now();
+  if (pid < 0) {
+    log_warning(std::string("a worker cannot be started: ") + std::strerror(errno));
+    slot.start_at = Clock::now() + longest_pause;
+    return;
+  }
+  slot.pid = pid;
+  ++running_;
+}
+
+void WorkerProcesses::reap(Slot& slot) {
+  int status = 0;
+  if (slot.pid < 0 || ::waitpid(slot.pid, &status, WNOHANG) != slot.pid) return;
+  const std::string how = WIFSIGNALED(status) ? std::string("by signal ") + std::to_string(WTERMSIG(status))
+                                              : "with exit code " + std::to_string(WEXITSTATUS(status));
+  slot.pid = -1;
+  --running_;
+  if (stopping_) return;
+  ++restarts_;
+  slot.pause =
+      Clock::now() - slot.started > healthy_life ? first_pause : std::clamp(slot.pause * 2, first_pause, longest_pause);
+  slot.start_at = Clock::now() + slot.pause;
+  log_warning("a worker ended " + how + "; another is started in " + std::to_string(slot.pause.count()) + " ms");
+}
+
+void WorkerProcesses::end_all() {
+  const auto tell = [this](int signal) {
+    for (const Slot& slot : slots_)
+      if (slot.pid > 0) ::kill(slot.pid, signal);
+  };
+  const auto wait = [this](Clock::time_point until) {
+    do {
+      for (Slot& slot : slots_) reap(slot);
+      if (running_ == 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    } while (Clock::now() < until);
+  };
+  tell(SIGTERM);
+  wait(Clock::now() + grace_);
+  tell(SIGKILL);
+  wait(Clock::now() + std::chrono::seconds(5));
+}
+
+}  // namespace prax::server

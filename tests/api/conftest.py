@@ -1,0 +1,112 @@
+"""A real server with the embedded model, for all tests of a run."""
+
+import json
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import time
+import zlib
+
+import openai
+import pytest
+
+PRAX = os.environ.setdefault("PRAX_BINARY", os.path.abspath("build/release/apps/prax/prax"))
+
+
+class Server:
+    def __init__(self, data: pathlib.Path, *flags: str):
+        self.data = data
+        self.log = open(data.parent / (data.name + ".log"), "wb")
+        self.process = subprocess.Popen(
+            [PRAX, "serve", "--data", str(data), "--port", "0", *flags],
+            stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        assert line.startswith("listening on "), (data.parent / (data.name + ".log")).read_text()
+        self.url = line.split()[-1]
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def key(self, name="test", *flags):
+        made = subprocess.run([PRAX, "keys", "create", name, "--data", str(self.data), "--json", *flags],
+                              check=True, capture_output=True, text=True)
+        return json.loads(made.stdout)
+
+    def client(self, key: str, **options) -> openai.OpenAI:
+        return openai.OpenAI(api_key=key, base_url=self.url + "/v1", **options)
+
+    def connect(self, timeout=20) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def memory(self) -> int:
+        """Resident bytes of the server's own process."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+    def stop(self) -> int:
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout=40)
+        finally:
+            self.process.kill()
+            self.log.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    running = Server(tmp_path_factory.mktemp("server") / "data", "--private-addresses", "--header-timeout", "2s",
+                     "--body-timeout", "2s", "--heartbeat", "1s")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def idle_server(tmp_path_factory):
+    """One without workers that reaches no private addresses."""
+    running = Server(tmp_path_factory.mktemp("idle") / "data", "--workers", "0", "--max-queued", "200")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def key(server):
+    return server.key("test", "--scopes", "create,read,delete,admin")["key"]
+
+
+@pytest.fixture(scope="session")
+def client(server, key):
+    return server.client(key)
+
+
+@pytest.fixture(scope="session")
+def idle_client(idle_server):
+    return idle_server.client(idle_server.key()["key"], max_retries=0)
+
+
+@pytest.fixture(scope="session")
+def finished(client):
+    """A finished video."""
+    made = client.videos.create(prompt="a red balloon rises over the sea", extra_body={"steps": 2, "seed": 7})
+    return wait(client, made.id)
+
+
+def wait(client, video_id, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        video = client.videos.retrieve(video_id)
+        if video.status in ("completed", "failed"):
+            assert video.status == "completed", video.error
+            return video
+        time.sleep(0.2)
+    raise AssertionError(f"{video_id} is {video.status} after {seconds} s")
+
+
+def png(width=64, height=64, shade=128) -> bytes:
+    """A grey picture; of any size in a few bytes."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    packer = zlib.compressobj(9)
+    row = b"\0" + bytes([shade]) * width
+    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) +
+            chunk(b"IDAT", data) + chunk(b"IEND", b""))
