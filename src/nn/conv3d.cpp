@@ -19,19 +19,30 @@ constexpr int64_t depth = 3;  // pictures that make one
 Conv3d::Conv3d(const checkpoint::Weights& weights, int64_t in, int64_t out, bool causal, DType dtype, int64_t stride)
     : conv_(weights, in, out, depth, dtype), stride_(stride), causal_(causal) {}
 
-void Residuals::push(const Frame& frame) {
+void WaitingFrames::push(const Frame& frame) {
   Tensor kept = frame.data;
   if (dtype_ != DType::f32) {
     kept = Tensor::empty(frame.data.shape(), dtype_);
     convert(frame.data, kept);
   }
+  height_ = frame.height;
+  width_ = frame.width;
+  channels_ = frame.channels;
   waiting_.push_back(std::move(kept));
 }
 
-Tensor Residuals::pop() {
+Tensor WaitingFrames::pop() {
   Tensor next = std::move(waiting_.front());
   waiting_.pop_front();
   return next;
+}
+
+Frame WaitingFrames::pop_frame() {
+  Frame frame{height_, width_, channels_, pop()};
+  if (frame.data.dtype() == DType::f32) return frame;
+  Frame wide = Frame::empty(height_, width_, channels_);
+  convert(frame.data, wide.data);
+  return wide;
 }
 
 void Conv3d::begin() {
@@ -39,7 +50,7 @@ void Conv3d::begin() {
   pushed_ = 0;
 }
 
-void Conv3d::push(Frame frame, const Norm* norm, const Emit& emit, Residuals* residuals) {
+void Conv3d::push(Frame frame, const Norm* norm, const Emit& emit, WaitingFrames* residuals) {
   if (frame.channels != in())
     throw Error(ErrorKind::internal,
                 "a convolution of " + std::to_string(in()) + " channels was given " + std::to_string(frame.channels));
@@ -55,13 +66,13 @@ void Conv3d::push(Frame frame, const Norm* norm, const Emit& emit, Residuals* re
   }
 }
 
-void Conv3d::finish(const Emit& emit, Residuals* residuals) {
+void Conv3d::finish(const Emit& emit, WaitingFrames* residuals) {
   const int64_t last = pushed_ - 1;
   if (!causal_ && last >= 0 && last % stride_ == 0) emit(convolve(last - 1, last, last, residuals));
   ring_ = {};
 }
 
-Frame Conv3d::convolve(int64_t before, int64_t now, int64_t after, Residuals* residuals) {
+Frame Conv3d::convolve(int64_t before, int64_t now, int64_t after, WaitingFrames* residuals) {
   const std::array<const Plane*, 3> planes{&place_of(before), &place_of(now), &place_of(after)};
   Frame out = Frame::empty((planes[1]->height - 1) / stride_ + 1, (planes[1]->width - 1) / stride_ + 1, this->out());
   Tensor residual;

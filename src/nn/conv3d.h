@@ -12,17 +12,23 @@ namespace prax::nn {
 //! Takes the frames that a layer makes, one by one.
 using Emit = std::function<void(Frame)>;
 
-//! Frames that wait to be added to a convolution's outputs, in order. Where products are not f32 they wait as bf16, at
-//! half the memory: with convolutions that look ahead they are a good part of what a large video takes.
-class Residuals {
+//! Frames of one size that wait for their turn: to be added to a convolution's outputs, say. Where products are not f32
+//! they wait as bf16, at half the memory: with convolutions that look ahead they are much of what a large video takes.
+class WaitingFrames {
 public:
-  explicit Residuals(DType dtype) : dtype_(dtype == DType::f32 ? DType::f32 : DType::bf16) {}
+  explicit WaitingFrames(DType dtype) : dtype_(dtype == DType::f32 ? DType::f32 : DType::bf16) {}
   void push(const Frame& frame);
+  //! The next one's data, as it was kept.
   Tensor pop();
+  //! The next one.
+  Frame pop_frame();
+  bool empty() const { return waiting_.empty(); }
+  size_t bytes() const { return waiting_.empty() ? 0 : waiting_.size() * waiting_.front().bytes(); }
   void clear() { waiting_.clear(); }
 
 private:
   DType dtype_;
+  int64_t height_ = 0, width_ = 0, channels_ = 0;
   std::deque<Tensor> waiting_;
 };
 
@@ -41,14 +47,16 @@ public:
 
   //! Forgets the frames of the clip before.
   void begin();
+  //! Drops the packed weights; the next use packs them again.
+  void release() { conv_.release(); }
   //! `norm` (may be null) is applied to the frame on its way in. The frame is let go before anything is emitted.
-  void push(Frame frame, const Norm* norm, const Emit& emit, Residuals* residuals = nullptr);
+  void push(Frame frame, const Norm* norm, const Emit& emit, WaitingFrames* residuals = nullptr);
   //! The last frame has come.
-  void finish(const Emit& emit, Residuals* residuals = nullptr);
+  void finish(const Emit& emit, WaitingFrames* residuals = nullptr);
 
 private:
   //! Of three pictures in a row, of which the first is not needed again.
-  Frame convolve(int64_t before, int64_t now, int64_t after, Residuals* residuals);
+  Frame convolve(int64_t before, int64_t now, int64_t after, WaitingFrames* residuals);
   //! The place of one of the last three frames; the first stands in for those before it.
   Plane& place_of(int64_t frame) { return ring_[static_cast<size_t>(std::max<int64_t>(frame, 0)) % ring_.size()]; }
 

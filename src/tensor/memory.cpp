@@ -54,12 +54,14 @@ public:
     use_.small -= bytes;
   }
 
-  void release() {
+  void release(size_t at_least = 0) {
     std::multimap<size_t, void*> blocks;
     {
       std::lock_guard lock(mutex_);
-      blocks.swap(free_);
-      use_.cached = 0;
+      const auto first = free_.lower_bound(at_least);
+      blocks.insert(first, free_.end());
+      free_.erase(first, free_.end());
+      for (const auto& [bytes, block] : blocks) use_.cached -= bytes;
     }
     for (auto& [bytes, block] : blocks) ::munmap(block, bytes);
   }
@@ -144,7 +146,7 @@ Rehearsal::Rehearsal() { rehearsed = std::make_shared<MemoryPool>(); }
 Rehearsal::~Rehearsal() { rehearsed.reset(); }
 bool rehearsing() { return rehearsed != nullptr; }
 
-void release_cached_memory() { pool()->release(); }
+void release_cached_memory(size_t at_least) { pool()->release(at_least); }
 MemoryUse memory_use() { return pool()->use(); }
 void reset_peak_memory() { pool()->reset_peak(); }
 

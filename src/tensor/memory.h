@@ -9,8 +9,8 @@ namespace prax {
 //! same sizes again and again, and fresh pages cost a fault each). Throws Error(resource) when there is none.
 std::shared_ptr<void> allocate(size_t bytes);
 
-//! Gives the kept blocks back to the system; call between stages.
-void release_cached_memory();
+//! Gives the kept blocks back to the system, those of at least so many bytes; call between stages.
+void release_cached_memory(size_t at_least = 0);
 
 struct MemoryUse {
   size_t current = 0;  //!< bytes in live blocks

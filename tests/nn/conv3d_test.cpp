@@ -95,7 +95,7 @@ TEST(Conv3d, AddsResidualsInOrder) {
   for (const int64_t side : {2, 12})
     for (const DType dtype : {DType::f32, DType::bf16}) {
       Conv3d conv(checkpoint::Weights(source), channels, channels, false, dtype);
-      Residuals residuals(dtype);
+      WaitingFrames residuals(dtype);
       std::vector<Frame> out;
       const Emit keep = [&](Frame f) { out.push_back(std::move(f)); };
       conv.begin();

@@ -29,12 +29,14 @@ TEST(MemoryForecast, WeightsThatStayInTheFileGiveTheSameBitsAndTakeLess) {
       return run.latents;
     };
     const Tensor whole = latents(options);
-    const uint64_t all = forecast_memory(nano, options, small_clip()).anonymous("denoise");
+    [[maybe_unused]] const uint64_t all = forecast_memory(nano, options, small_clip()).anonymous("denoise");
     for (const uint64_t packed : {uint64_t{1} << 20, uint64_t{0}}) {
       options.packed_weights = packed;
       const Tensor some = latents(options);
       EXPECT_EQ(std::memcmp(some.raw(), whole.raw(), whole.bytes()), 0) << packed;
+#ifndef __SANITIZE_ADDRESS__  // it holds freed memory back, which counts as what the process has already
       EXPECT_LT(forecast_memory(nano, options, small_clip()).anonymous("denoise"), all);
+#endif
     }
   }
 }

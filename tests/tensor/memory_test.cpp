@@ -29,6 +29,14 @@ TEST(Memory, CountsAndReusesLargeBlocks) {
   EXPECT_EQ(memory_use().cached, 0u);
 }
 
+TEST(Memory, GivesBackLargeBlocksAlone) {
+  release_cached_memory();
+  { auto small = allocate(4 * mib), large = allocate(32 * mib); }
+  release_cached_memory(16 * mib);
+  EXPECT_EQ(memory_use().cached, 4 * mib);
+  release_cached_memory();
+}
+
 TEST(Memory, PeakIsTheLargestUse) {
   release_cached_memory();
   reset_peak_memory();

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "models/ltx/vae_blocks.h"
 #include "nn/linear.h"
+#include "tensor/memory.h"
 #include "tensor/parallel.h"
 
 namespace prax::models::ltx {
@@ -96,7 +97,7 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
 //! LTXVideoDecoder3d: conv_in, mid block, up blocks, norm and conv_out, then patches to pixels.
 class VaeDecoder {
 public:
-  VaeDecoder(const VaeConfig& c, const checkpoint::Weights& w, DType dtype) : config_(c) {
+  VaeDecoder(const VaeConfig& c, const checkpoint::Weights& w, DType dtype) : config_(c), dtype_(dtype) {
     const auto channels = reversed(c.decoder_block_out_channels);
     const auto scaling = reversed(c.decoder_spatio_temporal_scaling);
     const auto layers = reversed(c.decoder_layers_per_block);
@@ -107,24 +108,24 @@ public:
     const auto options = [&](int64_t in, int64_t out, bool inject) {
       return ResnetStage::Options{in, out, c.resnet_norm_eps, c.decoder_causal, inject, c.timestep_conditioning};
     };
-    chain_.add(std::make_unique<ConvStage>(w["conv_in"], c.latent_channels, output, c.decoder_causal, dtype));
-    chain_.add(
+    head_.add(std::make_unique<ConvStage>(w["conv_in"], c.latent_channels, output, c.decoder_causal, dtype));
+    head_.add(
         std::make_unique<ResnetsStage>(w["mid_block"], layers[0], options(output, output, noise[0]), output, dtype));
     for (size_t i = 0; i < channels.size(); ++i) {
       const auto block = w["up_blocks"][static_cast<int>(i)];
       const int64_t input = output / factor[i];
       output = channels[i] / factor[i];
       if (input != output)
-        chain_.add(std::make_unique<ResnetStage>(block["conv_in"], options(input, output, noise[i + 1]), dtype));
+        tail_.add(std::make_unique<ResnetStage>(block["conv_in"], options(input, output, noise[i + 1]), dtype));
       if (scaling[i])
-        chain_.add(std::make_unique<UpsampleStage>(block["upsamplers"][0], output * factor[i], factor[i], residual[i],
-                                                   c.decoder_causal, dtype));
-      chain_.add(
+        tail_.add(std::make_unique<UpsampleStage>(block["upsamplers"][0], output * factor[i], factor[i], residual[i],
+                                                  c.decoder_causal, dtype));
+      tail_.add(
           std::make_unique<ResnetsStage>(block, layers[i + 1], options(output, output, noise[i + 1]), input, dtype));
     }
     if (c.timestep_conditioning) timestep_scale_ = nn::load_f32(w, "timestep_scale_multiplier", {});
-    chain_.add(std::make_unique<OutputStage>(w, output, c.out_channels * c.patch_size * c.patch_size, c.decoder_causal,
-                                             c.timestep_conditioning, dtype));
+    tail_.add(std::make_unique<OutputStage>(w, output, c.out_channels * c.patch_size * c.patch_size, c.decoder_causal,
+                                            c.timestep_conditioning, dtype));
   }
 
   void decode(const Tensor& latents, std::optional<float> timestep, Generator& generator,
@@ -132,13 +133,27 @@ public:
     const int64_t frames = latents.dim(1), height = latents.dim(2), width = latents.dim(3);
     ClipContext context{height, width, {}, &generator};
     if (timestep_scale_.defined()) context.timestep = timestep.value_or(0.0f) * *timestep_scale_.data<float>();
-    chain_.begin(context);
+    head_.begin(context);
+    tail_.begin(context);
     const nn::Emit picture = [&](nn::Frame frame) { emit(unpatchify(frame)); };
+    // The head has half of all weights and the smallest frames: it works ahead, and is forgotten before the tail
+    // begins.
+    constexpr size_t most_waiting = size_t{256} << 20;
+    nn::WaitingFrames waiting(dtype_);
+    const nn::Emit wait = [&](const nn::Frame& frame) { waiting.push(frame); };
+    int64_t done = 0;
     for (int64_t t = 0; t < frames; ++t) {
-      chain_.push(latent_frame(latents, t), picture);
-      if (on_frame) on_frame(t + 1, frames);
+      head_.push(latent_frame(latents, t), wait);
+      if (t + 1 == frames) head_.finish(wait);
+      if (t + 1 < frames && waiting.bytes() < most_waiting) continue;
+      head_.release();
+      release_cached_memory();
+      while (!waiting.empty()) {
+        tail_.push(waiting.pop_frame(), picture);
+        if (on_frame) on_frame(++done, frames);
+      }
     }
-    chain_.finish(picture);
+    tail_.finish(picture);
   }
 
 private:
@@ -167,7 +182,9 @@ private:
   }
 
   const VaeConfig& config_;
-  Chain chain_;
+  DType dtype_;
+  Chain head_;  //!< conv_in and the mid block
+  Chain tail_;  //!< what is behind them
   Tensor timestep_scale_;
 };
 

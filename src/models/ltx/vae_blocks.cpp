@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "nn/linear.h"
+#include "tensor/memory.h"
 #include "tensor/parallel.h"
 
 namespace prax::models::ltx {
@@ -46,6 +47,10 @@ void Chain::push(nn::Frame frame, const nn::Emit& emit) { push_from(0, std::move
 void Chain::finish(const nn::Emit& emit) {
   for (size_t i = 0; i < stages_.size(); ++i)
     stages_[i]->finish([&, i](nn::Frame out) { push_from(i + 1, std::move(out), emit); });
+}
+
+void Chain::release() {
+  for (auto& stage : stages_) stage->release();
 }
 
 ConvStage::ConvStage(const checkpoint::Weights& weights, int64_t in, int64_t out, bool causal, DType dtype,
@@ -139,6 +144,11 @@ void ResnetStage::after_conv2(nn::Frame frame, const nn::Emit& emit) {
 void ResnetStage::finish(const nn::Emit& emit) {
   conv1_.finish([&](nn::Frame out) { after_conv1(std::move(out), emit); });
   conv2_.finish([&](nn::Frame out) { after_conv2(std::move(out), emit); }, &residuals_);
+}
+
+void ResnetStage::release() {
+  conv1_.release();
+  conv2_.release();
 }
 
 ResnetsStage::ResnetsStage(const checkpoint::Weights& block, int64_t layers, const ResnetStage::Options& options,
@@ -278,7 +288,11 @@ void UpsampleStage::after_conv(nn::Frame frame, const nn::Emit& emit) {
     outs.push_back(std::move(out));
   }
   first_ = false;
+  // What a large picture needs here is not kept for the next time: that comes after all layers behind have run.
+  constexpr size_t large = size_t{64} << 20;
+  const bool let_go = frame.data.bytes() >= large;
   frame = input = {};
+  if (let_go) release_cached_memory(large);
   for (nn::Frame& out : outs) emit(std::move(out));
 }
 

@@ -26,6 +26,8 @@ public:
   virtual void begin(ClipContext& context) = 0;
   virtual void push(nn::Frame frame, const nn::Emit& emit) = 0;
   virtual void finish(const nn::Emit& emit) = 0;
+  //! Drops what it packed of large weights; the next use packs it again.
+  virtual void release() {}
 };
 
 //! Pushes frames through stages in order.
@@ -35,6 +37,7 @@ public:
   void begin(ClipContext& context) override;
   void push(nn::Frame frame, const nn::Emit& emit) override;
   void finish(const nn::Emit& emit) override;
+  void release() override;
 
 private:
   void push_from(size_t index, nn::Frame frame, const nn::Emit& emit);
@@ -48,6 +51,7 @@ public:
   void begin(ClipContext& context) override;
   void push(nn::Frame frame, const nn::Emit& emit) override { conv_.push(std::move(frame), nullptr, emit); }
   void finish(const nn::Emit& emit) override { conv_.finish(emit); }
+  void release() override { conv_.release(); }
 
 private:
   int64_t stride_;
@@ -86,6 +90,7 @@ public:
   void begin(ClipContext& context) override;
   void push(nn::Frame frame, const nn::Emit& emit) override;
   void finish(const nn::Emit& emit) override;
+  void release() override;
 
 private:
   void after_conv1(nn::Frame frame, const nn::Emit& emit);
@@ -97,7 +102,7 @@ private:
   nn::PointConv shortcut_;
   nn::Norm norm1_, norm2_, norm3_;
   Tensor modulation_, noise1_, noise2_;
-  nn::Residuals residuals_;
+  nn::WaitingFrames residuals_;
 };
 
 //! Resnets that share one time embedder: LTXVideoMidBlock3d, and the tail of LTXVideoUpBlock3d.
@@ -108,6 +113,7 @@ public:
   void begin(ClipContext& context) override;
   void push(nn::Frame frame, const nn::Emit& emit) override { chain_.push(std::move(frame), emit); }
   void finish(const nn::Emit& emit) override { chain_.finish(emit); }
+  void release() override { chain_.release(); }
 
 private:
   std::optional<nn::TimestepEmbedder> time_embedder_;
