@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "tensor/numa.h"
 #include "tensor/rehearsal.h"
 
 namespace prax {
@@ -136,6 +137,7 @@ std::shared_ptr<void> allocate(size_t bytes) {
       block = map();
     }
     if (block == MAP_FAILED) out_of_memory(bytes);
+    if (!rehearsed) spread_over_nodes(block, rounded);
     if (rounded >= 2 * huge_page) ::madvise(block, rounded, rehearsed ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
   }
   from->count(rounded);

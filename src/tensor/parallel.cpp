@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <condition_variable>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
@@ -38,7 +37,22 @@ double cgroup_quota() {
 
 thread_local bool inside_pool = false;
 
-//! Workers sleep between jobs; a job is one shared counter of pieces.
+//! Looks for a while before it sleeps: the next job mostly follows at once, and waking many threads takes longer than
+//! small jobs do.
+template <typename T>
+void wait_while(const std::atomic<T>& value, T old) {
+  constexpr int looks = 1000;  // some 20 microseconds
+  for (int i = 0; i < looks; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+//! Workers wait between jobs; a job is one shared counter of pieces. No lock is taken on the way: with a hundred
+//! threads they would queue at it.
 class ThreadPool {
 public:
   explicit ThreadPool(int threads) {
@@ -46,11 +60,8 @@ public:
   }
 
   ~ThreadPool() {
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
+    stop_ = true;
+    announce();
     for (auto& worker : workers_) worker.join();
   }
 
@@ -58,25 +69,27 @@ public:
 
   void run(int64_t count, int64_t piece, const std::function<void(int64_t, int64_t)>& fn) {
     std::lock_guard one_job(job_mutex_);
-    {
-      std::lock_guard lock(mutex_);
-      fn_ = &fn;
-      count_ = count;
-      piece_ = piece;
-      next_.store(0, std::memory_order_relaxed);
-      error_ = nullptr;
-      busy_ = static_cast<int>(workers_.size());
-      ++generation_;
-    }
-    wake_.notify_all();
+    fn_ = &fn;
+    count_ = count;
+    piece_ = piece;
+    next_.store(0, std::memory_order_relaxed);
+    error_ = nullptr;
+    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    announce();
     take_pieces();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
+    for (int busy = busy_.load(std::memory_order_acquire); busy > 0; busy = busy_.load(std::memory_order_acquire))
+      wait_while(busy_, busy);
     fn_ = nullptr;
     if (error_) std::rethrow_exception(error_);
   }
 
 private:
+  //! What was written before is seen by all workers.
+  void announce() {
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+  }
+
   void take_pieces() {
     inside_pool = true;
     try {
@@ -87,37 +100,31 @@ private:
       }
     } catch (...) {
       next_.store(count_, std::memory_order_relaxed);
-      std::lock_guard lock(mutex_);
+      std::lock_guard lock(error_mutex_);
       if (!error_) error_ = std::current_exception();
     }
     inside_pool = false;
   }
 
   void work() {
-    uint64_t seen = 0;
-    for (;;) {
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
-        if (stop_) return;
-        seen = generation_;
-      }
+    for (uint32_t seen = 0;;) {
+      wait_while(generation_, seen);
+      seen = generation_.load(std::memory_order_acquire);
+      if (stop_) return;
       take_pieces();
-      std::lock_guard lock(mutex_);
-      if (--busy_ == 0) done_.notify_one();
+      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
     }
   }
 
-  std::mutex job_mutex_, mutex_;
-  std::condition_variable wake_, done_;
+  std::mutex job_mutex_, error_mutex_;
   std::vector<std::thread> workers_;
   const std::function<void(int64_t, int64_t)>* fn_ = nullptr;
   int64_t count_ = 0, piece_ = 1;
   std::atomic<int64_t> next_{0};
   std::exception_ptr error_;
-  int busy_ = 0;
-  uint64_t generation_ = 0;
-  bool stop_ = false;
+  std::atomic<int> busy_{0};
+  std::atomic<uint32_t> generation_{0};  //!< of jobs; what the workers wait for
+  std::atomic<bool> stop_{false};
 };
 
 std::mutex pool_mutex;
