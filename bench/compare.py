@@ -191,7 +191,7 @@ def measure_reference(args):
     torch.manual_seed(1)
     case = case_of(args, args.reference)
     manifest = json.loads((ROOT / "manifests" / f"{case.manifest}.json").read_text())
-    dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[args.dtype]
+    dtype = {"f32": torch.float32}.get(args.dtype, torch.bfloat16)
     measure = {"transformer": reference_denoiser, "text_encoder": reference_text_encoder, "vae": reference_decoder}
     with torch.no_grad():
         seconds, tokens = measure[case.component](case, manifest, args, dtype)
@@ -300,7 +300,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3, help="turns of both programs")
     parser.add_argument("--passes", type=int, default=2, help="timed passes of each process")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
+    parser.add_argument("--dtype", choices=["bf16", "f32", "int8"], default="bf16")
     parser.add_argument("--size", help="of all clips, in place of each model's own: 256x256")
     parser.add_argument("--frames", type=int, help="likewise")
     parser.add_argument("--reference", help=argparse.SUPPRESS, choices=CASES)

@@ -136,9 +136,12 @@ public:
     head_.begin(context);
     tail_.begin(context);
     const nn::Emit picture = [&](nn::Frame frame) { emit(unpatchify(frame)); };
-    // The head has half of all weights and the smallest frames: it works ahead, and is forgotten before the tail
-    // begins.
+    // The head has half of all weights and the smallest frames: it works ahead, and where pictures are large it is
+    // forgotten before the tail begins.
     constexpr size_t most_waiting = size_t{256} << 20;
+    constexpr int64_t large_picture = 1 << 20;
+    const bool forget =
+        height * width * config_.spatial_compression_ratio * config_.spatial_compression_ratio > large_picture;
     nn::WaitingFrames waiting(dtype_);
     const nn::Emit wait = [&](const nn::Frame& frame) { waiting.push(frame); };
     int64_t done = 0;
@@ -146,8 +149,10 @@ public:
       head_.push(latent_frame(latents, t), wait);
       if (t + 1 == frames) head_.finish(wait);
       if (t + 1 < frames && waiting.bytes() < most_waiting) continue;
-      head_.release();
-      release_cached_memory();
+      if (forget) {
+        head_.release();
+        release_cached_memory();
+      }
       while (!waiting.empty()) {
         tail_.push(waiting.pop_frame(), picture);
         if (on_frame) on_frame(++done, frames);
