@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Server and workers are killed with SIGKILL at random instants while clients hand in videos, and started again. In the
+end every accepted video is there once, with the bytes of an undisturbed one, and the audit log's chain is whole.
+
+  tests/api/kill_loop.py PRAX [--rounds 50] [--database sqlite|postgresql] [--seed N]
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import http.client
+import hashlib
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import postgres
+
+SEEDS, STEPS = 3, 12
+PATIENCE_SECONDS = 120
+GONE = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
+
+
+class Lost(Exception):
+    pass
+
+
+class House:
+    """A server and two workers on one data folder."""
+
+    def __init__(self, prax, data, database):
+        self.prax, self.data = str(prax), data
+        self.place = ["--data", str(data), *(["--database", database] if database else [])]
+        made = subprocess.run([self.prax, "keys", "create", "loop", *self.place, "--json", "--scopes",
+                               "create,read,delete,admin"], check=True, capture_output=True, text=True)
+        self.key = json.loads(made.stdout)["key"]
+        self.server, self.workers = None, [None, None]
+        self.start()
+
+    def start(self):
+        """Whatever does not run."""
+        if self.server is None:
+            self.server = subprocess.Popen([self.prax, "serve", *self.place, "--port", "0", "--workers", "0"],
+                                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            line = self.server.stdout.readline()
+            if not line.startswith("listening on "):
+                raise Lost(f"the server does not start: {line}")
+            self.url = line.split()[-1]
+        for i, worker in enumerate(self.workers):
+            if worker is None:
+                self.workers[i] = subprocess.Popen(
+                    [self.prax, "worker", *self.place, "--lease", "1", "--max-attempts", "1000", "--retry-after", "1"],
+                    stderr=subprocess.DEVNULL)
+
+    def kill(self, server, workers):
+        doomed = ([self.server] if server else []) + [self.workers[i] for i in workers]
+        for process in doomed:
+            process.send_signal(signal.SIGKILL)
+        for process in doomed:
+            process.wait()
+        if server:
+            self.server = None
+        for i in workers:
+            self.workers[i] = None
+
+    def stop(self):
+        codes = []
+        for process in [*self.workers, self.server]:
+            if process:
+                process.terminate()
+                codes.append(process.wait(60))
+        if any(codes):
+            raise Lost(f"ended by SIGTERM with {codes}")
+
+    def fetch(self, path, body=None, headers=()):
+        request = urllib.request.Request(self.url + path, data=body, method="POST" if body is not None else "GET",
+                                         headers={"authorization": f"Bearer {self.key}", **dict(headers)})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.read()
+
+    def video(self, video_id):
+        return json.loads(self.fetch(f"/v1/videos/{video_id}"))
+
+    def create(self, seed, again_as):
+        """The id, or None when the server was gone before it answered. The same `again_as` gives the same video."""
+        body = json.dumps({"prompt": "a red balloon rises over the sea", "seed": seed, "steps": STEPS}).encode()
+        try:
+            return json.loads(self.fetch("/v1/videos", body, {"content-type": "application/json",
+                                                              "idempotency-key": again_as}))["id"]
+        except GONE:
+            return None
+
+    def wait_for(self, video_id):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            try:
+                video = self.video(video_id)
+            except GONE:
+                video = {"status": "unknown"}
+            if video["status"] in ("completed", "failed"):
+                return video
+            time.sleep(0.1)
+        raise Lost(f"{video_id} is {video['status']} after {PATIENCE_SECONDS} seconds")
+
+    def sha_of(self, video_id):
+        video = self.wait_for(video_id)
+        if video["status"] != "completed":
+            raise Lost(f"{video_id} failed: {video['error']}")
+        return hashlib.sha256(self.fetch(f"/v1/videos/{video_id}/content")).hexdigest()
+
+
+def undisturbed(prax, folder):
+    house = House(prax, folder / "calm", "")
+    ids = [house.create(seed, f"calm-{seed}") for seed in range(SEEDS)]
+    shas = [house.sha_of(video_id) for video_id in ids]
+    house.stop()
+    return shas
+
+
+def run(prax, rounds, cluster=None, seed=1):
+    """Returns what happened, in one line; raises Lost."""
+    chance = random.Random(seed)
+    kills = collections.Counter()
+    with tempfile.TemporaryDirectory(prefix="prax-kill-loop-") as name:
+        folder = pathlib.Path(name)
+        expected = undisturbed(prax, folder)
+        house = House(prax, folder / "data", cluster.new_database() if cluster else "")
+        made = {}  # by idempotency key
+        try:
+            for i in range(rounds):
+                wanted = f"video-{i}"
+                victims = [w for w in range(2) if chance.random() < 0.7]
+                server = chance.random() < 0.5
+                with concurrent.futures.ThreadPoolExecutor(1) as client:
+                    asked = client.submit(house.create, i % SEEDS, wanted)
+                    # Sometimes in the middle of the request.
+                    time.sleep(chance.uniform(0, 0.01) if chance.random() < 0.3 else chance.uniform(0, 1.2))
+                    house.kill(server, victims)
+                    made[wanted] = asked.result()
+                kills.update(server=server, worker=len(victims))
+                if cluster and i % 5 == 4:
+                    cluster.restart()
+                    kills.update(database=1)
+                house.start()
+            for i in range(rounds):  # what was not answered is asked for again
+                wanted = f"video-{i}"
+                for _ in range(100):
+                    again = house.create(i % SEEDS, wanted)
+                    if again:
+                        break
+                    time.sleep(0.2)
+                if made[wanted] not in (None, again):
+                    raise Lost(f"{wanted} is {made[wanted]}, and asked for again it is {again}")
+                made[wanted] = again
+            for i in range(rounds):
+                video_id = made[f"video-{i}"]
+                if house.sha_of(video_id) != expected[i % SEEDS]:
+                    raise Lost(f"{video_id} has other bytes than an undisturbed one")
+            listed = json.loads(house.fetch("/v1/videos?limit=100"))["data"] if rounds <= 100 else []
+            if listed and len(listed) != rounds:
+                raise Lost(f"{rounds} videos were asked for, {len(listed)} are there")
+        finally:
+            house.stop()
+        check = subprocess.run([str(prax), "audit", "verify", *house.place, "--json"], capture_output=True, text=True)
+        if check.returncode != 0:
+            raise Lost(f"the audit log is broken: {check.stdout}{check.stderr}")
+        entries = subprocess.run([str(prax), "audit", "show", *house.place, "--json"], capture_output=True, text=True)
+        done = collections.Counter(json.loads(line)["subject"] for line in entries.stdout.splitlines()
+                                   if '"job.completed"' in line)
+        if len(done) != rounds or set(done.values()) != {1}:
+            raise Lost(f"the log has {len(done)} completed, more than once: "
+                       f"{[each for each, times in done.items() if times > 1]}")
+    killed = ", ".join(f"{count} times the {what}" for what, count in kills.items())
+    return f"{rounds} videos, each there once with the bytes of an undisturbed one; killed {killed}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prax", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    cluster = postgres.Postgres() if args.database == "postgresql" else None
+    try:
+        print(run(args.prax.resolve(), args.rounds, cluster, args.seed))
+    except Lost as problem:
+        sys.exit(str(problem))
+    finally:
+        if cluster:
+            cluster.stop()
+
+
+if __name__ == "__main__":
+    main()
