@@ -47,8 +47,13 @@ public:
   int revoke_all_keys(const std::string& actor) override;
   int cancel_jobs_of(const std::string& key_id, const std::string& actor) override;
   std::optional<CreatedKey> rotate_key(const std::string& id, const std::string& actor) override;
+  Key studio_key(const std::string& actor) override;
   void note_key_uses(const std::map<std::string, Time>& last_uses) override;
   double seconds_used_today(const std::string& key_id) override;
+
+  void open_session(const std::string& hash, const Session& session) override;
+  std::optional<Session> session(const std::string& hash) override;
+  void close_session(const std::string& hash) override;
 
   void put_webhook(const WebhookEndpoint& endpoint) override;
   std::optional<WebhookEndpoint> webhook(const std::string& id) override;

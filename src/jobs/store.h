@@ -172,9 +172,18 @@ public:
   virtual int cancel_jobs_of(const std::string& key_id, const std::string& actor) = 0;
   //! A new secret for the same key; the old one is refused from now on. nullopt when there is no such active key.
   virtual std::optional<CreatedKey> rotate_key(const std::string& id, const std::string& actor) = 0;
+  //! The key of the operator's browser (studio_key_id), active: made when there is none, and made anew when it was
+  //! revoked.
+  virtual Key studio_key(const std::string& actor) = 0;
   virtual void note_key_uses(const std::map<std::string, Time>& last_uses) = 0;
   //! Seconds of video that the key was charged with today (UTC).
   virtual double seconds_used_today(const std::string& key_id) = 0;
+
+  // Sessions
+  //! By the hash of what the browser keeps. Sessions end with their key and at their time.
+  virtual void open_session(const std::string& hash, const Session& session) = 0;
+  virtual std::optional<Session> session(const std::string& hash) = 0;
+  virtual void close_session(const std::string& hash) = 0;
 
   // Webhooks
   virtual void put_webhook(const WebhookEndpoint& endpoint) = 0;  //!< creates or replaces

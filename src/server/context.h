@@ -14,6 +14,7 @@
 #include "server/gate.h"
 #include "server/metrics.h"
 #include "server/outbound.h"
+#include "server/sessions.h"
 #include "server/settings.h"
 
 namespace prax::server {
@@ -24,6 +25,8 @@ struct Context {
   jobs::Store& store;
   jobs::ResultStorage& storage;
   const jobs::ModelCatalog& catalog;
+  jobs::KeyRing& keys;
+  Sessions& sessions;
   Estimates& estimates;
   EventHub& events;
   Metrics& metrics;

@@ -20,11 +20,13 @@ class Server:
         self.data = data
         self.log = open(data.parent / (data.name + ".log"), "wb")
         self.process = subprocess.Popen(
-            [PRAX, "serve", "--data", str(data), "--port", "0", *flags],
+            [PRAX, "serve", "--data", str(data), *([] if "--port" in flags else ["--port", "0"]), *flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("listening on "), (data.parent / (data.name + ".log")).read_text()
         self.url = line.split()[-1]
+        self.studio = "" if "--no-studio" in flags else self.process.stdout.readline().split()[-1]
+        self.token = self.studio.partition("?token=")[2]
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def key(self, name="test", *flags):
