@@ -30,7 +30,7 @@ function compressed(): Plugin {
 export default defineConfig({
   plugins: [svelte(), compressed()],
   build: {
-    outDir: new URL('../build/studio', import.meta.url).pathname,
+    outDir: 'dist',
     emptyOutDir: true,
     target: 'es2022',
     assetsInlineLimit: 0, // the Content-Security-Policy allows no data: but where a page needs it
