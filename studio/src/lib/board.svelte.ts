@@ -13,13 +13,13 @@ export interface Card {
   clip: Video | null
 }
 
-export type Joint = 'begins' | 'extension' | 'conditions' | 'cut' | 'cannot'
+export type Joint = 'begins' | 'extension' | 'picture' | 'cut' | 'cannot'
 
 //! How a card will be joined to the one before it. The server says in the end how it was.
 export function jointOf(card: Card, index: number, model: Model): Joint {
   if (index === 0) return 'begins'
   if (card.join === 'cut' || card.kind === 'clip') return 'cut'
-  if (card.kind === 'picture') return model.can.conditions ? 'conditions' : 'cannot'
+  if (card.kind === 'picture') return 'picture'
   return model.can.extend ? 'extension' : 'cannot'
 }
 
@@ -33,7 +33,8 @@ async function dataAddress(picture: Blob): Promise<string> {
 }
 
 export async function bodyOf(card: Card): Promise<CardBody> {
-  const body: CardBody = { seconds: card.seconds, join: card.join }
+  const seconds = card.kind === 'clip' && card.clip ? Number(card.clip.seconds) : card.seconds
+  const body: CardBody = { seconds, join: card.join }
   if (card.prompt.trim() && card.kind !== 'clip') body.prompt = card.prompt.trim()
   if (card.kind === 'picture' && card.picture) body.image = await dataAddress(card.picture)
   if (card.kind === 'clip' && card.clip) body.video = card.clip.id

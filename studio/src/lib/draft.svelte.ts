@@ -24,6 +24,8 @@ class Draft {
   loop = $state(false)
   variations = $state(1)
   picture = $state.raw<Blob | null>(null)
+  //! The clip that is made again with a change.
+  again = $state('')
 
   constructor() {
     try {
@@ -75,6 +77,7 @@ class Draft {
     this.guidance = settings.guidance_scale ?? null
     this.strength = settings.strength ?? null
     this.loop = settings.loop ?? false
+    this.again = ''
   }
 }
 

@@ -122,7 +122,10 @@ class Studio {
   }
 
   async refreshActive(): Promise<void> {
-    this.stock(await api.library({ status: 'active', limit: 200 }))
+    const pages = await Promise.all(
+      ['queued', 'in_progress'].map((status) => api.library({ status, order: 'oldest', limit: 200 })),
+    )
+    for (const page of pages) this.stock(page)
   }
 
   //! Reads again what may have changed while no event came.

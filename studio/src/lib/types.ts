@@ -138,6 +138,8 @@ export interface Settings {
   guidance_scale?: number
   strength?: number
   loop?: boolean
+  //! The video whose settings these were.
+  again_of?: string
 }
 
 export interface Preset {
