@@ -93,8 +93,9 @@ public:
     gate_ = std::make_unique<Gate>(settings_, *keys_, *sessions_);
     events_ = std::make_unique<EventHub>(*feed_, *keys_);
     learning_ = feed_->on_job([this](const jobs::Job& job) { estimates_.learn(job); });
+    conversions_ = std::make_unique<Conversions>(*store_, *storage_, uploads_.path(), conversions_at_once());
     context_ = std::make_unique<Context>(
-        Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_, estimates_, *events_, metrics_,
+        Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_, *conversions_, estimates_, *events_, metrics_,
                 uploads_.path(), draining_});
     open_studio();
     server_ = std::make_unique<http::Server>(http_settings(), router(), hooks());
@@ -172,6 +173,9 @@ private:
            (v6 ? "]" : "") + ":" + std::to_string(port());
   }
 
+  //! Each takes a thread that answers requests; half of them at most.
+  int conversions_at_once() const { return std::max(1, settings_.http_threads / 2); }
+
   //! The pages, and the token that opens them.
   void open_studio() {
     if (!settings_.studio) return;
@@ -210,6 +214,10 @@ private:
     add_webhook_routes(router, *context_);
     add_live_routes(router, *context_);
     add_key_routes(router, *context_);
+    add_library_routes(router, *context_);
+    add_cut_routes(router, *context_);
+    add_storyboard_routes(router, *context_);
+    add_planning_routes(router, *context_);
     add_session_routes(router, *context_);
     add_operation_routes(router, *context_);
     if (studio_) add_studio_routes(router, *studio_);
@@ -278,6 +286,7 @@ private:
   std::unique_ptr<StudioFiles> studio_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<EventHub> events_;
+  std::unique_ptr<Conversions> conversions_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<jobs::Housekeeping> housekeeping_;

@@ -9,6 +9,7 @@
 #include "jobs/model_catalog.h"
 #include "jobs/result_storage.h"
 #include "jobs/store.h"
+#include "server/conversions.h"
 #include "server/estimates.h"
 #include "server/event_hub.h"
 #include "server/gate.h"
@@ -27,6 +28,7 @@ struct Context {
   const jobs::ModelCatalog& catalog;
   jobs::KeyRing& keys;
   Sessions& sessions;
+  Conversions& conversions;
   Estimates& estimates;
   EventHub& events;
   Metrics& metrics;

@@ -50,6 +50,8 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
     fields["fps"] = number(1, 120);
     fields["loop"] = flag();
     fields["character"] = text(1, 100);
+    fields["title"] = text(0, 200);
+    fields["again_of"] = text(1, 200);
     return fields;
   };
   json create_json = create(json_only), create_form = create(form_only);
@@ -69,6 +71,7 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
   schemas["EditVideo"] = request(edit_json, {"prompt", "video"});
   schemas["EditVideoForm"] = form_request(edit_form, {"prompt", "video"});
   edit_json["seconds"] = edit_form["seconds"] = seconds_field(settings);
+  edit_json["direction"] = edit_form["direction"] = words({"after", "before"});
   schemas["ExtendVideo"] = request(edit_json, {"prompt", "video", "seconds"});
   schemas["ExtendVideoForm"] = form_request(edit_form, {"prompt", "video", "seconds"});
   schemas["CreateCharacter"] = form_request({{"name", text(1, 80)}, {"video", file()}}, {"name", "video"});
@@ -111,7 +114,7 @@ void add_videos(json& schemas) {
              {"seconds", text()},
              {"remixed_from_video_id", nullable(text())},
              {"error", {{"anyOf", {error, {{"type", "null"}}}}}},
-             {"kind", words({"create", "remix", "edit", "extension"})},
+             {"kind", words({"create", "remix", "edit", "extension", "cut", "blend", "upscale", "storyboard"})},
              {"source_video_id", nullable(text())},
              {"requested_model", text()},
              {"metadata", any_object()},
@@ -125,6 +128,13 @@ void add_videos(json& schemas) {
              {"strength", nullable(number())},
              {"loop", flag()},
              {"loras", list_of(any_object())},
+             {"title", text()},
+             {"favourite", flag()},
+             {"folder", text()},
+             {"waits_for", list_of(text())},
+             {"joined_by", nullable(text())},
+             {"upscaled_by", nullable(text())},
+             {"size_bytes", whole()},
              {"expired", flag()},
              {"inference_time_s", nullable(number())},
              {"peak_memory_mb", nullable(number())}};

@@ -1,48 +1,14 @@
 """The studio's side of the server: signed-in browsers, its files and their headers."""
 
-import http.client
 import json
 import pathlib
 import time
 
 import pytest
-from conftest import Server
+from conftest import Browser, Server
 
 BUILT = {"index.html": b"<!doctype html><title>studio</title>", "assets/app-1a2b.js": b"let a = 1;\n" * 200,
          "assets/app-1a2b.js.br": b"pretend brotli", "assets/app-1a2b.js.gz": b"pretend gzip", "icon.svg": b"<svg/>"}
-
-
-class Browser:
-    """Requests as a page makes them, with the cookie that it was given."""
-
-    def __init__(self, server):
-        self.server, self.cookie = server, None
-
-    def send(self, method, path, body=None, site="same-origin", **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.cookie:
-            headers["Cookie"] = "theme=dark; " + self.cookie
-        if site:
-            headers["Sec-Fetch-Site"] = site
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            body = json.dumps(body)
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        if set_cookie := answer.headers.get("set-cookie"):
-            self.cookie = set_cookie.split(";")[0]
-        connection.close()
-        return answer.status, answer.headers, content
-
-    def json(self, method, path, body=None, status=200, **headers):
-        got, _, content = self.send(method, path, body, **headers)
-        assert got == status, content
-        return json.loads(content) if content else None
-
-    def sign_in(self):
-        return self.json("POST", "/prax/v1/session", {"token": self.server.token})
 
 
 def within_a_second(test):
