@@ -3,6 +3,30 @@ import { resolve } from 'node:path'
 import { expect, made, signedIn, test } from './fixtures'
 import { Server } from './server'
 
+interface TraceEvent {
+  name: string
+  ph: string
+  pid: number
+  tid: number
+  ts: number
+  dur?: number
+  tdur?: number
+  args: { name?: string }
+}
+
+//! Milliseconds of processor time of the page's tasks, the longest first: what they took by the clock would say more
+//! about what else the machine did.
+function tasksOf(trace: Buffer): number[] {
+  const events: TraceEvent[] = JSON.parse(trace.toString()).traceEvents
+  const renderers = new Set(
+    events.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map((e) => `${e.pid}/${e.tid}`),
+  )
+  return events
+    .filter((e) => e.ph === 'X' && e.name.endsWith('RunTask') && renderers.has(`${e.pid}/${e.tid}`))
+    .map((e) => (e.tdur ?? e.dur ?? 0) / 1000)
+    .sort((a, b) => b - a)
+}
+
 const wanted = 1000
 const longest = 100
 
@@ -16,12 +40,7 @@ test('a library of 1,000 clips comes, scrolls to its end and is searched without
   await server.start()
 
   const { context, page } = await signedIn(browser, server)
-  await page.addInitScript(() => {
-    const tasks: number[] = []
-    Object.assign(window, { tasks })
-    new PerformanceObserver((list) => tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ entryTypes: ['longtask'] })
-  })
-  const tasks = () => page.evaluate(() => (window as unknown as { tasks: number[] }).tasks)
+  await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline', '__metadata'] })
   await page.goto(server.url + '/library')
   await expect(page.getByRole('status').filter({ hasText: `${wanted} clips` })).toBeVisible()
   const links = page.getByRole('list', { name: 'Clips' }).getByRole('link')
@@ -40,9 +59,10 @@ test('a library of 1,000 clips comes, scrolls to its end and is searched without
   await page.getByRole('searchbox').fill('blue')
   await expect(page.getByRole('status').filter({ hasText: `${wanted / 4} clips` })).toBeVisible()
 
-  const long = (await tasks()).filter((task) => task > longest)
-  console.log(`long tasks: ${(await tasks()).map(Math.round).join(', ') || 'none'} ms`)
-  expect(long).toEqual([])
+  const tasks = tasksOf(await browser.stopTracing())
+  console.log(`longest tasks: ${tasks.slice(0, 5).map(Math.round).join(', ')} ms`)
+  expect(tasks.length).toBeGreaterThan(100)
+  expect(tasks[0]).toBeLessThan(longest)
   await context.close()
   await server.end()
 })

@@ -3,7 +3,7 @@ import { expect, made, signedIn, test } from './fixtures'
 test('search finds by prompt and by settings', async ({ studio }) => {
   await made(studio, { prompt: 'an orange fish in the sea', seed: 123456 })
   await made(studio, { prompt: 'a white rocket', seed: 222222 })
-  await studio.getByRole('link', { name: 'Library' }).click()
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
   const clips = studio.getByRole('list', { name: 'Clips' })
   await expect(clips.getByRole('link', { name: 'a white rocket' })).toBeVisible()
   await studio.getByRole('searchbox').fill('orange fish')
@@ -17,7 +17,7 @@ test('search finds by prompt and by settings', async ({ studio }) => {
 
 test('a clip plays while the pointer is on it', async ({ studio }) => {
   await made(studio, { prompt: 'a bird to hover over' })
-  await studio.getByRole('link', { name: 'Library' }).click()
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
   const tile = studio.getByRole('listitem').filter({ has: studio.getByRole('link', { name: 'a bird to hover over' }) }).first()
   await expect(tile.locator('video')).toHaveCount(0)
   await tile.hover()
@@ -28,7 +28,7 @@ test('a clip plays while the pointer is on it', async ({ studio }) => {
 
 test('favourites, folders and titles', async ({ studio }) => {
   const id = await made(studio, { prompt: 'a lantern to keep' })
-  await studio.getByRole('link', { name: 'Library' }).click()
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
   const star = studio.getByRole('button', { name: 'Favourite: a lantern to keep' })
   await star.click()
   await expect(star).toHaveAttribute('aria-pressed', 'true')
@@ -43,7 +43,7 @@ test('favourites, folders and titles', async ({ studio }) => {
 
   await studio.reload()
   await expect(studio.getByLabel('Title')).toHaveValue('Lantern <script>alert(1)</script>')
-  await studio.getByRole('link', { name: 'Library' }).click()
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
   const clips = studio.getByRole('list', { name: 'Clips' })
   await studio.getByRole('button', { name: 'Favourites' }).click()
   await expect(clips.getByRole('listitem')).toHaveCount(1)
@@ -56,7 +56,7 @@ test('favourites, folders and titles', async ({ studio }) => {
 test('two clips are compared in sync, and what differs is named', async ({ studio }) => {
   await made(studio, { prompt: 'compare: the one', seed: 1 })
   await made(studio, { prompt: 'compare: the other', seed: 2 })
-  await studio.getByRole('link', { name: 'Library' }).click()
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
   await studio.getByRole('button', { name: 'Select' }).click()
   await expect(studio.getByRole('button', { name: 'Compare' })).toBeDisabled()
   await studio.getByRole('checkbox', { name: 'Select compare: the one' }).first().check()
@@ -84,7 +84,7 @@ test('deleted means deleted, here and in the other tab', async ({ studio, browse
   await other.page.goto(server.url + '/library')
   await expect(other.page.getByRole('link', { name: 'not for long' })).toBeVisible()
 
-  await studio.getByRole('link', { name: 'Library' }).click()
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
   await studio.getByRole('link', { name: 'not for long' }).click()
   await studio.getByRole('button', { name: 'Delete' }).click()
   await studio.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()

@@ -4,6 +4,7 @@ import { png } from './png'
 
 test('a first visit: open, type, Enter, and the video plays in the page', async ({ page, server }) => {
   await page.goto(server.address)
+  await expect(page.getByLabel('What should be seen?')).toBeFocused()
   await page.keyboard.type('a red balloon rises over the sea at sunset')
   await page.keyboard.press('Enter')
 
@@ -106,22 +107,22 @@ test('a first frame comes by file, by drop and by paste; what is no picture is r
 test('several jobs wait in a queue that is seen; they show stage and picture, and can be cancelled', async ({ studio }) => {
   await studio.getByLabel('What should be seen?').fill('a kite that takes its time')
   await studio.getByText('Finer settings').click()
-  await studio.getByLabel('Steps').fill('600')
-  await studio.getByRole('group', { name: 'Variations' }).getByText('2').click()
-  await studio.getByRole('button', { name: 'Make 2' }).click()
+  await studio.getByLabel('Steps').fill('1000')
+  await studio.getByRole('group', { name: 'Variations' }).getByText('4').click()
+  await studio.getByRole('button', { name: 'Make 4' }).click()
 
   const queue = studio.getByRole('region', { name: 'Being made' })
-  await expect(queue.getByRole('listitem')).toHaveCount(2)
-  await expect(queue.getByRole('listitem').first()).toContainText(/Drawing · \d+ of 600/)
-  await expect(queue.getByRole('listitem').first()).toContainText(/left/)
+  await expect(queue.getByRole('listitem')).toHaveCount(4)
   await expect(queue.getByRole('listitem').last()).toContainText('Waiting')
+  await expect(queue.getByRole('listitem').first()).toContainText(/Drawing · \d+ of 1000/)
+  await expect(queue.getByRole('listitem').first()).toContainText(/left/)
   await expect(queue.getByRole('img', { name: /^Preview of/ })).toBeVisible()
   await expect
     .poll(() => queue.getByRole('progressbar').first().evaluate((bar: HTMLProgressElement) => bar.value))
     .toBeGreaterThan(5)
-  for (let left = 2; left > 0; left--) {
-    await queue.getByRole('button', { name: 'Cancel “a kite that takes its time”' }).first().click()
-    await (left > 1 ? expect(queue.getByRole('listitem')).toHaveCount(left - 1) : expect(queue).toBeHidden())
+  for (let left = 3; left >= 0; left--) {
+    await queue.getByRole('button', { name: 'Cancel “a kite that takes its time”' }).last().click()
+    await (left ? expect(queue.getByRole('listitem')).toHaveCount(left) : expect(queue).toBeHidden())
   }
   await expect(studio.getByText('Cancelled').first()).toBeVisible()
 })

@@ -174,7 +174,8 @@ export interface Key {
   name: string
   note: string
   hint: string
-  scopes: string[]
+  //! Words with commas.
+  scopes: string
   models: string[]
   limits: {
     requests_per_minute: number | null
