@@ -116,7 +116,9 @@ void read_preset(Request& request, jobs::Preset& preset, bool whole) {
   constexpr size_t most_bytes = 100'000;
   const Form form(request);
   FieldReader fields(form, form.tree());
-  if (whole || fields.has("name")) preset.name = fields.require_text("name", 1, longest_name);
+  const auto name = fields.text("name", 1, longest_name);
+  if (whole && !name) throw missing_field("name");
+  if (name) preset.name = *name;
   const json* settings = fields.raw("settings");
   if (whole && !settings) throw missing_field("settings");
   if (settings) {

@@ -110,7 +110,7 @@ void add_library_schemas(json& schemas) {
       answer({{"id", text()}, {"object", constant("prax.preset.deleted")}, {"deleted", flag()}});
   const json preset{{"name", text(1, 100)}, {"settings", any_object()}};
   schemas["CreatePreset"] = request(preset, {"name", "settings"});
-  schemas["ChangePreset"] = form_request({{"name", text(1, 100)}, {"settings", any_object()}}, json::array());
+  schemas["ChangePreset"] = request({{"name", text(1, 100)}, {"settings", any_object()}}, json::array());
 }
 
 void add_making_schemas(json& schemas, const Settings& settings, const jobs::ModelCatalog& catalog) {
