@@ -28,7 +28,7 @@ using nlohmann::json;
 constexpr double tera = 1e12, giga = 1e9;
 
 struct Options {
-  std::string synthetic, config, model, component = "all", size, dtype;
+  std::string synthetic, config, model, component = "all", size, dtype, against;
   BenchOptions bench;
   int threads = 0;
   bool roofline = false, json = false;
@@ -103,6 +103,7 @@ void print_measurement(const Measurement& m, DType dtype, double peak, bool as_j
                  {"model", m.model},
                  {"what", m.what},
                  {"extrapolated", !m.extrapolated.empty()}});
+    if (m.difference) line.update({{"cosine", m.difference->cosine}, {"relative", m.difference->relative}});
     if (m.tokens > 0) line["tokens"] = m.tokens;
     if (m.text_tokens > 0) line["text_tokens"] = m.text_tokens;
     if (m.all_layers > 0) line.update({{"layers", m.layers}, {"all_layers", m.all_layers}});
@@ -114,6 +115,9 @@ void print_measurement(const Measurement& m, DType dtype, double peak, bool as_j
   if (m.runs > 0) fmt::print("   best of {} (median {:.3f} s)", m.runs, m.median);
   fmt::print("\n{:<16} {}: {}\n", "", m.model, m.what);
   if (!m.extrapolated.empty()) fmt::print("{:<16} extrapolated {}\n", "", m.extrapolated);
+  if (m.difference)
+    fmt::print("{:<16} against the other arithmetic: cosine {:.5f}, largest difference {:.4f} of the largest value\n",
+               "", m.difference->cosine, m.difference->relative);
   std::fflush(stdout);
 }
 
@@ -150,6 +154,9 @@ void bench(const Options& given) {
     if (given.bench.layers || given.bench.latent_frames)
       throw Error(ErrorKind::usage, "a model folder is measured whole",
                   "use --layers and --latent-frames with --synthetic or --config");
+    if (!given.against.empty())
+      throw Error(ErrorKind::usage, "--against compares what single networks give",
+                  "use it with --synthetic or --config; prax verify checks a model folder");
   }
   BenchOptions o = given.bench;
   const std::filesystem::path folder =
@@ -157,6 +164,7 @@ void bench(const Options& given) {
   o.dtype = folder.empty() ? pipelines::compute_dtype(given.dtype.empty() ? "bf16" : given.dtype)
                            : pipelines::compute_dtype(given.dtype, folder);
   o.cancel = &signal_token();
+  if (!given.against.empty()) o.against = pipelines::compute_dtype(given.against);
   parse_size(given.size, o);
   if (given.threads > 0) set_thread_count(given.threads);
 
@@ -232,6 +240,7 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 100000));
   command->add_option("--dtype", o->dtype,
                       "Arithmetic: f32, bf16 or int8 (default: int8 for a quantized folder, else bf16)");
+  command->add_option("--against", o->against, "Compare what comes out with that of another arithmetic, f32 say");
   command->add_option("--threads", o->threads, "Threads to use")->check(CLI::Range(1, 1024));
   command->add_option("--repeat", o->bench.repeat, "Runs after the warm-up (default 3, fewer when they take long)")
       ->check(CLI::Range(1, 1000));

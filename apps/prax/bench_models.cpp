@@ -63,6 +63,17 @@ void note_parts(Measurement& r, const Subject& s) {
                                                           s.measured, s.all, s.parts, s.measured);
 }
 
+//! What comes out of a new network with this arithmetic; the inputs are the same for all.
+Tensor outcome(const Kind& kind, const Manifest& m, BenchOptions o, DType dtype) {
+  o.dtype = dtype;
+  const Subject s = kind.subject(m, o);
+  if (s.packed > 0) require_memory(s.packed * size_of(dtype), m.name, s.memory_hint);
+  const Pass pass = s.build()(false);
+  return pass([&] {
+    if (o.cancel) o.cancel->check();
+  });
+}
+
 }  // namespace
 
 std::string component_of(const Manifest& m) {
@@ -99,7 +110,7 @@ Measurement bench_component(const Manifest& m, const BenchOptions& given) {
   r.operations = s.whole.all();
   note_parts(r, s);
   MemoryWatch watch;
-  const Feed feed = s.build();
+  Feed feed = s.build();
   const auto once = [&](bool smallest) {
     const Pass pass = feed(smallest);
     Laps laps;
@@ -114,6 +125,11 @@ Measurement bench_component(const Manifest& m, const BenchOptions& given) {
   };
   once(true);  // packs the weights
   finish(r, repeated(o.repeat, [&] { return once(false); }), watch);
+  if (o.against) {
+    feed = nullptr;  // one network in memory at a time
+    const Tensor own = outcome(*kind, m, o, o.dtype);
+    r.difference = difference(own, outcome(*kind, m, o, *o.against));
+  }
   return r;
 }
 

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/cancellation.h"
+#include "comparison.h"
 #include "manifest.h"
 #include "tensor/dtype.h"
 
@@ -20,7 +22,8 @@ struct BenchOptions {
   int64_t layers = 0;         //!< of transformer and text encoder; the time is extrapolated to all of them
   int64_t latent_frames = 0;  //!< that are decoded; the time is extrapolated to the clip
   int64_t steps = 0;
-  int repeat = 0;  //!< 0: three times, or fewer when one takes long
+  int repeat = 0;                //!< 0: three times, or fewer when one takes long
+  std::optional<DType> against;  //!< also compare what comes out with that of this arithmetic
   const CancelToken* cancel = nullptr;
 };
 
@@ -32,12 +35,13 @@ struct Measurement {
   double seconds = 0;     //!< of the fastest run
   double median = 0;      //!< of all runs
   int64_t runs = 0;
-  double operations = 0;                //!< multiplications plus additions of that work; 0 when they cannot be counted
-  uint64_t peak_bytes = 0;              //!< most anonymous resident memory of the process meanwhile
-  uint64_t peak_tensor_bytes = 0;       //!< most memory held for tensors meanwhile
-  int64_t tokens = 0, text_tokens = 0;  //!< 0 where there are none
-  int64_t layers = 0, all_layers = 0;   //!< measured of how many, 0 where there are none
-  std::string extrapolated;             //!< from what; empty when all was measured
+  double operations = 0;                 //!< multiplications plus additions of that work; 0 when they cannot be counted
+  uint64_t peak_bytes = 0;               //!< most anonymous resident memory of the process meanwhile
+  uint64_t peak_tensor_bytes = 0;        //!< most memory held for tensors meanwhile
+  int64_t tokens = 0, text_tokens = 0;   //!< 0 where there are none
+  int64_t layers = 0, all_layers = 0;    //!< measured of how many, 0 where there are none
+  std::string extrapolated;              //!< from what; empty when all was measured
+  std::optional<Difference> difference;  //!< of what came out from that of BenchOptions::against
 };
 
 //! The component that a manifest's class is ("transformer" ...); "" for a class that cannot be measured.

@@ -13,8 +13,10 @@ namespace prax {
 namespace fs = std::filesystem;
 
 fs::path program_path() {
+  constexpr std::string_view replaced = " (deleted)";  // by an upgrade while it runs: its heir has its name
   std::error_code error;
-  return fs::read_symlink("/proc/self/exe", error);
+  const std::string path = fs::read_symlink("/proc/self/exe", error).string();
+  return path.ends_with(replaced) ? path.substr(0, path.size() - replaced.size()) : path;
 }
 
 fs::path home_path() {

@@ -343,10 +343,10 @@ void Attempt::publish() {
   }
   estimate_.update({"", 0, 0});  // the last stage is over
   try {
-    around_.storage.remove_folder("runs/" + job_.id);
     for (int64_t earlier = 1; earlier < claim_.lease.fence; ++earlier)
       around_.storage.remove_folder("results/" + job_.id + "/" + std::to_string(earlier));
-  } catch (const Error& error) {  // they go with the job
+    around_.storage.remove_folder("runs/" + job_.id);  // last: Housekeeping looks for it
+  } catch (const Error& error) {  // Housekeeping removes them
     log_warning("files that " + job_.id + " left behind wait: " + error.what());
   }
 }

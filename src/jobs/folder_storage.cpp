@@ -104,6 +104,16 @@ public:
     if (error) throw problem(error.value(), path);
   }
 
+  std::vector<std::string> folders(const std::string& folder) override {
+    const fs::path path = path_of(folder);
+    std::vector<std::string> names;
+    std::error_code error;
+    for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
+      if (std::error_code ignored; at->is_directory(ignored)) names.push_back(at->path().filename().string());
+    if (error && error != std::errc::no_such_file_or_directory) throw problem(error.value(), path);
+    return names;
+  }
+
   void check() override {
     media::OutputFile probe(folder_ / "probe");  // its destructor removes it
   }

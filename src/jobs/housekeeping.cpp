@@ -1,5 +1,7 @@
 #include "jobs/housekeeping.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "jobs/data_folder.h"
@@ -21,6 +23,7 @@ Housekeeping::~Housekeeping() {
 }
 
 void Housekeeping::round() {
+  const std::lock_guard one_at_a_time(rounds_);
   constexpr int at_once = 100;
   for (bool more = true; more;) {
     const auto list = store_.disposals(at_once);
@@ -32,8 +35,30 @@ void Housekeeping::round() {
       store_.disposed(disposal);
     }
   }
+  if (std::chrono::steady_clock::now() >= leftovers_due_) {
+    constexpr std::chrono::minutes pause(5);
+    remove_leftovers();
+    leftovers_due_ = std::chrono::steady_clock::now() + pause;
+  }
   if (!anchor_.empty())
     if (const AuditHead head = store_.audit_head(); head.sequence > 0) keep_anchor(anchor_, head);
+}
+
+//! A saved run whose job is over shows that its worker could not clean up behind itself: it removes the run last.
+void Housekeeping::remove_leftovers() {
+  for (const std::string& id : storage_.folders("runs")) {
+    const auto job = store_.job(id);
+    if (!job || !is_final(job->status)) continue;  // files of deleted ones are disposed of in time
+    const std::string results = "results/" + id;
+    for (const std::string& attempt : storage_.folders(results)) {
+      const std::string folder = results + "/" + attempt;
+      const bool current = std::any_of(job->results.begin(), job->results.end(), [&](const ResultFile& file) {
+        return file.storage_name.starts_with(folder + "/");
+      });
+      if (!current) storage_.remove_folder(folder);
+    }
+    storage_.remove_folder("runs/" + id);
+  }
 }
 
 void Housekeeping::run(Milliseconds every) {

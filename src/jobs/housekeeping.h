@@ -10,8 +10,9 @@
 
 namespace prax::jobs {
 
-//! Removes files of deleted and expired jobs, and keeps the audit anchor fresh; for servers and workers alike (several
-//! do no harm). A round every `every`, on a thread of its own.
+//! Removes files of deleted and expired jobs, what a worker that was killed after its last step left, and keeps the
+//! audit anchor fresh; for servers and workers alike (several do no harm). A round every `every`, on a thread of its
+//! own.
 class Housekeeping {
 public:
   //! `audit_anchor` is DataFolder::audit_anchor(), or empty.
@@ -26,13 +27,15 @@ public:
 
 private:
   void run(Milliseconds every);
+  void remove_leftovers();
 
   Store& store_;
   ResultStorage& storage_;
   const std::filesystem::path anchor_;
-  std::mutex mutex_;
+  std::mutex rounds_, mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
+  std::chrono::steady_clock::time_point leftovers_due_;  //!< with rounds_
   std::thread thread_;
 };
 

@@ -19,7 +19,6 @@ constexpr size_t secret_bytes = 32;
 constexpr size_t secret_digits = 43;   // 62^43 > 2^256
 constexpr size_t checksum_digits = 6;  // 62^6 > 2^32
 
-
 //! A big-endian number in base 62, with leading zeros.
 std::string base62(std::vector<uint8_t> number, size_t length) {
   std::string text(length, '0');

@@ -39,6 +39,8 @@ public:
   virtual void remove(const std::string& name) = 0;  //!< nothing happens when there is none
   //! All names that begin with "folder/".
   virtual void remove_folder(const std::string& folder) = 0;
+  //! Names of folders right in a folder that hold something; of very many, some.
+  virtual std::vector<std::string> folders(const std::string& folder) = 0;
   //! Throws Error(io) unless the storage can be written now: for readiness probes.
   virtual void check() = 0;
   //! Where it is, for people; no secret.

@@ -207,16 +207,23 @@ public:
   void remove(const std::string& name) override { remove_object(object_request("DELETE", name), name); }
 
   void remove_folder(const std::string& folder) override {
-    require_storage_name(folder);
     for (;;) {
-      S3Request request = bucket_request("GET");
-      request.query = {{"list-type", "2"}, {"prefix", key_of(folder) + "/"}};
-      const Answer answer = perform(request);
-      if (answer.status != ok) throw refused("listing " + folder, answer);
-      const auto keys = tagged(answer.body, "Key");
+      const auto keys = keys_in(folder);
       for (const std::string& key : keys) remove_object(key_request("DELETE", key), key);
       if (keys.empty()) return;
     }
+  }
+
+  std::vector<std::string> folders(const std::string& folder) override {
+    const size_t prefix = key_of(folder).size() + 1;
+    std::vector<std::string> names;  // keys come in order
+    for (const std::string& key : keys_in(folder)) {
+      const size_t slash = key.find('/', prefix);
+      if (slash == std::string::npos) continue;
+      std::string name = key.substr(prefix, slash - prefix);
+      if (names.empty() || names.back() != name) names.push_back(std::move(name));
+    }
+    return names;
   }
 
   void check() override {
@@ -236,6 +243,16 @@ private:
   struct NoBytes : StoredReader {
     size_t read(std::span<uint8_t>) override { return 0; }
   };
+
+  //! The first of them, in order: a thousand at most.
+  std::vector<std::string> keys_in(const std::string& folder) {
+    require_storage_name(folder);
+    S3Request request = bucket_request("GET");
+    request.query = {{"list-type", "2"}, {"prefix", key_of(folder) + "/"}};
+    const Answer answer = perform(request);
+    if (answer.status != ok) throw refused("listing " + folder, answer);
+    return tagged(answer.body, "Key");
+  }
 
   std::string key_of(const std::string& name) const {
     return options_.prefix.empty() ? name : options_.prefix + "/" + name;

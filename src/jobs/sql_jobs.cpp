@@ -105,10 +105,26 @@ void insert(Connection& c, const NewJob& job, Time at) {
       " webhook_url, source_id, priority, created_at, version, charged_seconds, charged_day, stored_bytes, waits_for,"
       " title) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
       " $20)",
-      {job.id, job.key_id, std::string(name_of(job.kind)), job.model, job.requested_model, job.prompt,
-       to_json(job.settings).dump(), job.seconds, json_of(job.inputs), job.metadata.dump(), job.webhook_url,
-       value_or_null(job.source_id), int64_t{job.priority}, value_of(at), version, job.charged_seconds, day_of(at),
-       static_cast<int64_t>(bytes), json(job.waits_for).dump(), job.title});
+      {job.id,
+       job.key_id,
+       std::string(name_of(job.kind)),
+       job.model,
+       job.requested_model,
+       job.prompt,
+       to_json(job.settings).dump(),
+       job.seconds,
+       json_of(job.inputs),
+       job.metadata.dump(),
+       job.webhook_url,
+       value_or_null(job.source_id),
+       int64_t{job.priority},
+       value_of(at),
+       version,
+       job.charged_seconds,
+       day_of(at),
+       static_cast<int64_t>(bytes),
+       json(job.waits_for).dump(),
+       job.title});
   index_job(c, find_job(c, job.id).value());
   c.run(
       "INSERT INTO usage (key_id, day, seconds) VALUES ($1, $2, $3)"

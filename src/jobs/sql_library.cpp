@@ -155,8 +155,8 @@ Family SqlStore::family(const std::string& id, const std::string& key_id, int mo
             family.deleted.push_back(at);
         }
         const std::string column = upwards ? "job_id" : "source_id";
-        for (Row& row : c.run("SELECT job_id, source_id, kind FROM sources WHERE " + column + " = $1 ORDER BY job_id",
-                              {at})) {
+        for (Row& row :
+             c.run("SELECT job_id, source_id, kind FROM sources WHERE " + column + " = $1 ORDER BY job_id", {at})) {
           const std::string to = row.text(), from = row.text();
           if (linked.insert({from, to}).second) family.edges.push_back({from, to, row.text()});
           const std::string& other = upwards ? from : to;
@@ -204,7 +204,8 @@ bool SqlStore::add_result(const std::string& id, const ResultFile& result) {
     } else {
       results.push_back(result);
     }
-    c.run("UPDATE jobs SET results = $2, stored_bytes = stored_bytes + $3 WHERE id = $1", {id, json_of(results), bytes});
+    c.run("UPDATE jobs SET results = $2, stored_bytes = stored_bytes + $3 WHERE id = $1",
+          {id, json_of(results), bytes});
     return true;
   });
 }

@@ -92,11 +92,10 @@ public:
   }
 
 private:
-  //! It holds hashes of keys and what people asked for.
+  //! It holds hashes of keys and what people asked for. One that exists is never opened here: closing it would drop the
+  //! locks of all connections that this process has to it (POSIX), and others would take it for left and delete its log.
   static void make_private(const std::string& file) {
     constexpr mode_t owner_only = 0600;
-    // Never a file that is there: closing any descriptor of it would drop the locks of this process's other connections,
-    // and another process would then take its log away from under them (https://www.sqlite.org/howtocorrupt.html, 2.2).
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, owner_only);
     if (descriptor < 0 && errno == EEXIST) return;
     if (descriptor < 0) throw DatabaseProblem(errno == ENOSPC ? Kind::full : Kind::other, std::strerror(errno));

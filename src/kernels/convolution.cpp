@@ -103,7 +103,7 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
   const int64_t column_blocks = blocks_of(columns, task_columns), patch_blocks = blocks_of(patches, task_patches);
   const int64_t c_stride = task_columns + line_floats, c_tap = task_patches * c_stride;
   const int64_t a_tap = task_patches * w.chunk();
-  const size_t a_size = size_of(kernel.a_dtype);
+  const size_t a_size = size_of(kernel.a_dtype), residual_size = size_of(out.residual_dtype);
   parallel_for(patch_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
     char* a = static_cast<char*>(patch_scratch.get(static_cast<size_t>(winograd_taps * a_tap) * a_size));
     auto* c = static_cast<float*>(product_scratch.get(static_cast<size_t>(winograd_taps * c_tap) * sizeof(float)));
@@ -136,9 +136,10 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
       for (int64_t p = 0; p < count; ++p) {
         const int64_t y = 2 * ((first + p) / across), x = 2 * ((first + p) % across);
         const int64_t to = y * out.out_row + x * columns + column;
-        k.winograd_out(c + p * c_stride, c_tap, last - column, out.bias ? out.bias + column : nullptr,
-                       out.residual ? out.residual + to : nullptr, columns, out.out_row, out.height - y, out.width - x,
-                       out.out + to, columns, out.out_row);
+        k.winograd_out(
+            c + p * c_stride, c_tap, last - column, out.bias ? out.bias + column : nullptr,
+            out.residual ? static_cast<const char*>(out.residual) + static_cast<size_t>(to) * residual_size : nullptr,
+            out.residual_dtype, out.height - y, out.width - x, out.out + to, columns, out.out_row);
       }
     }
   });

@@ -54,9 +54,10 @@ struct BorderedPictures {
 struct ConvolvedPicture {
   int64_t height, width;
   float* out;
-  int64_t out_row;                  //!< from row to row; pixels follow each other
-  const float* bias = nullptr;      //!< [out]
-  const float* residual = nullptr;  //!< laid out like the output, which it may be
+  int64_t out_row;                    //!< from row to row; pixels follow each other
+  const float* bias = nullptr;        //!< [out]
+  const void* residual = nullptr;     //!< laid out like the output, which it may be
+  DType residual_dtype = DType::f32;  //!< or bf16
 };
 
 //! out = the convolution + bias + residual. Deterministic: the result does not depend on the number of threads.

@@ -105,10 +105,10 @@ struct KernelTable {
   void (*winograd_in)(const void* pixels, DType dtype, int64_t pixel_stride, int64_t row_stride, int64_t patches,
                       int64_t channels, int64_t depth, void* out, int64_t patch_stride, int64_t tap_stride);
   //! A^T m A of one patch's 16 rows of products: the 2x2 pixels of the output, of which `height` x `width` exist. Bias
-  //! [columns] and residual may be null.
+  //! [columns] and residual (f32 or bf16) may be null; the residual's pixels lie as those of `out`.
   void (*winograd_out)(const float* products, int64_t tap_stride, int64_t columns, const float* bias,
-                       const float* residual, int64_t residual_pixel, int64_t residual_row, int64_t height,
-                       int64_t width, float* out, int64_t out_pixel, int64_t out_row);
+                       const void* residual, DType residual_dtype, int64_t height, int64_t width, float* out,
+                       int64_t out_pixel, int64_t out_row);
 };
 
 //! The table of isa().

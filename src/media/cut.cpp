@@ -110,7 +110,8 @@ private:
 }  // namespace
 
 Picture letterbox(const Picture& picture, int width, int height) {
-  const double scale = std::min(static_cast<double>(width) / picture.width, static_cast<double>(height) / picture.height);
+  const double scale =
+      std::min(static_cast<double>(width) / picture.width, static_cast<double>(height) / picture.height);
   const int inner_width = std::clamp(static_cast<int>(std::lround(picture.width * scale)), 1, width);
   const int inner_height = std::clamp(static_cast<int>(std::lround(picture.height * scale)), 1, height);
   const Picture inner = resize(picture, inner_width, inner_height);
@@ -118,7 +119,8 @@ Picture letterbox(const Picture& picture, int width, int height) {
   Picture result(width, height);
   const int left = (width - inner_width) / 2, top = (height - inner_height) / 2;
   for (int y = 0; y < inner_height; ++y) {
-    std::copy_n(inner.row(y), static_cast<size_t>(inner_width) * 3, result.row(top + y) + static_cast<ptrdiff_t>(left) * 3);
+    std::copy_n(inner.row(y), static_cast<size_t>(inner_width) * 3,
+                result.row(top + y) + static_cast<ptrdiff_t>(left) * 3);
   }
   return result;
 }

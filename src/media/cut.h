@@ -14,8 +14,8 @@ namespace prax::media {
 struct CutPart {
   std::filesystem::path file;
   double start = 0;
-  std::optional<double> end;  //!< the picture that stands there is left out
-  double crossfade = 0;       //!< seconds for which the piece before fades into this one; both get shorter by them
+  std::optional<double> end = {};  //!< the picture that stands there is left out
+  double crossfade = 0;            //!< seconds for which the piece before fades into this one; both get shorter by them
 };
 
 //! What is known of a part's clip.

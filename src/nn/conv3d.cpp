@@ -19,12 +19,27 @@ constexpr int64_t depth = 3;  // pictures that make one
 Conv3d::Conv3d(const checkpoint::Weights& weights, int64_t in, int64_t out, bool causal, DType dtype, int64_t stride)
     : conv_(weights, in, out, depth, dtype), stride_(stride), causal_(causal) {}
 
+void Residuals::push(const Frame& frame) {
+  Tensor kept = frame.data;
+  if (dtype_ != DType::f32) {
+    kept = Tensor::empty(frame.data.shape(), dtype_);
+    convert(frame.data, kept);
+  }
+  waiting_.push_back(std::move(kept));
+}
+
+Tensor Residuals::pop() {
+  Tensor next = std::move(waiting_.front());
+  waiting_.pop_front();
+  return next;
+}
+
 void Conv3d::begin() {
   ring_ = {};
   pushed_ = 0;
 }
 
-void Conv3d::push(Frame frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals) {
+void Conv3d::push(Frame frame, const Norm* norm, const Emit& emit, Residuals* residuals) {
   if (frame.channels != in())
     throw Error(ErrorKind::internal,
                 "a convolution of " + std::to_string(in()) + " channels was given " + std::to_string(frame.channels));
@@ -40,20 +55,17 @@ void Conv3d::push(Frame frame, const Norm* norm, const Emit& emit, std::deque<Fr
   }
 }
 
-void Conv3d::finish(const Emit& emit, std::deque<Frame>* residuals) {
+void Conv3d::finish(const Emit& emit, Residuals* residuals) {
   const int64_t last = pushed_ - 1;
   if (!causal_ && last >= 0 && last % stride_ == 0) emit(convolve(last - 1, last, last, residuals));
   ring_ = {};
 }
 
-Frame Conv3d::convolve(int64_t before, int64_t now, int64_t after, std::deque<Frame>* residuals) {
+Frame Conv3d::convolve(int64_t before, int64_t now, int64_t after, Residuals* residuals) {
   const std::array<const Plane*, 3> planes{&place_of(before), &place_of(now), &place_of(after)};
   Frame out = Frame::empty((planes[1]->height - 1) / stride_ + 1, (planes[1]->width - 1) / stride_ + 1, this->out());
-  Frame residual;
-  if (residuals) {
-    residual = std::move(residuals->front());
-    residuals->pop_front();
-  }
+  Tensor residual;
+  if (residuals) residual = residuals->pop();
   conv_(planes, out, residuals ? &residual : nullptr, stride_);
   if (before >= 0 && before < now) place_of(before) = {};
   return out;

@@ -12,6 +12,20 @@ namespace prax::nn {
 //! Takes the frames that a layer makes, one by one.
 using Emit = std::function<void(Frame)>;
 
+//! Frames that wait to be added to a convolution's outputs, in order. Where products are not f32 they wait as bf16, at
+//! half the memory: with convolutions that look ahead they are a good part of what a large video takes.
+class Residuals {
+public:
+  explicit Residuals(DType dtype) : dtype_(dtype == DType::f32 ? DType::f32 : DType::bf16) {}
+  void push(const Frame& frame);
+  Tensor pop();
+  void clear() { waiting_.clear(); }
+
+private:
+  DType dtype_;
+  std::deque<Tensor> waiting_;
+};
+
 //! A 3-D convolution over a stream of frames: spatial padding with zeros, temporal padding by repeating the first
 //! frame (and, when not causal, the last). Frames go in one at a time and come out as soon as their inputs are known
 //! (one frame later when not causal), so that memory does not grow with the clip, and the result equals that of the
@@ -27,15 +41,14 @@ public:
 
   //! Forgets the frames of the clip before.
   void begin();
-  //! `norm` (may be null) is applied to the frame on its way in; `residuals`, when given, are added to the outputs in
-  //! order and taken off the queue. The frame is let go before anything is emitted.
-  void push(Frame frame, const Norm* norm, const Emit& emit, std::deque<Frame>* residuals = nullptr);
+  //! `norm` (may be null) is applied to the frame on its way in. The frame is let go before anything is emitted.
+  void push(Frame frame, const Norm* norm, const Emit& emit, Residuals* residuals = nullptr);
   //! The last frame has come.
-  void finish(const Emit& emit, std::deque<Frame>* residuals = nullptr);
+  void finish(const Emit& emit, Residuals* residuals = nullptr);
 
 private:
   //! Of three pictures in a row, of which the first is not needed again.
-  Frame convolve(int64_t before, int64_t now, int64_t after, std::deque<Frame>* residuals);
+  Frame convolve(int64_t before, int64_t now, int64_t after, Residuals* residuals);
   //! The place of one of the last three frames; the first stands in for those before it.
   Plane& place_of(int64_t frame) { return ring_[static_cast<size_t>(std::max<int64_t>(frame, 0)) % ring_.size()]; }
 

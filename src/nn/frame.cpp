@@ -23,6 +23,16 @@ Plane Plane::zeros(int64_t height, int64_t width, int64_t pitch, DType dtype) {
   return {height, width, pitch, Tensor::zeros({(height + 2) * (width + 2) + Plane::slack(width + 2), pitch}, dtype)};
 }
 
+void convert(const Tensor& from, Tensor& to) {
+  constexpr int64_t grain = 65536;
+  const auto at = [](const Tensor& t, int64_t i) {
+    return static_cast<char*>(const_cast<void*>(t.raw())) + static_cast<size_t>(i) * size_of(t.dtype());
+  };
+  parallel_for(from.numel(), grain, [&](int64_t begin, int64_t end) {
+    kernels::kernels().convert(at(from, begin), from.dtype(), end - begin, at(to, begin), to.dtype());
+  });
+}
+
 void fill_plane(const Frame& frame, const Norm* norm, Plane& plane) {
   const auto& k = kernels::kernels();
   const DType dtype = plane.data.dtype();

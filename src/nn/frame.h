@@ -38,6 +38,9 @@ struct Plane {
   int64_t offset(int64_t y, int64_t x) const { return (y * row_pixels() + x) * pitch; }
 };
 
+//! A copy of `from` in another dtype, by all threads.
+void convert(const Tensor& from, Tensor& to);
+
 //! Writes a frame into the inside of a plane: through a norm (with its modulation and activation), or as it is.
 void fill_plane(const Frame& frame, const Norm* norm, Plane& plane);
 

@@ -113,7 +113,7 @@ Plane PlaneConv::plane(int64_t height, int64_t width) const {
   return plane;
 }
 
-void PlaneConv::operator()(std::span<const Plane* const> planes, Frame& out, const Frame* residual, int64_t stride,
+void PlaneConv::operator()(std::span<const Plane* const> planes, Frame& out, const Tensor* residual, int64_t stride,
                            int64_t first) const {
   if (static_cast<int64_t>(planes.size()) != pictures_ || out.channels != out_ || planes[0]->pitch != pitch() ||
       (out.height - 1) * stride + first + taps > planes[0]->height + 2 ||
@@ -131,17 +131,21 @@ void PlaneConv::operator()(std::span<const Plane* const> planes, Frame& out, con
       pictures.push_back(static_cast<const char*>(plane->data.raw()) +
                          static_cast<size_t>(plane->offset(first, first)) * element_bytes(*plane));
     const int64_t row = out.row_pixels() * out_;
-    kernels::convolve_winograd(
-        {pictures, pitch(), planes[0]->row_pixels() * pitch()}, winograd_,
-        {out.height, out.width, out.pixel(0, 0), row, bias_.data<float>(), residual ? residual->pixel(0, 0) : nullptr});
+    kernels::convolve_winograd({pictures, pitch(), planes[0]->row_pixels() * pitch()}, winograd_,
+                               {out.height, out.width, out.pixel(0, 0), row, bias_.data<float>(),
+                                residual ? residual->raw() : nullptr, residual ? residual->dtype() : DType::f32});
     return;
   }
   tap_by_tap(planes, out, residual, stride, first);
 }
 
-void PlaneConv::tap_by_tap(std::span<const Plane* const> planes, Frame& out, const Frame* residual, int64_t stride,
+void PlaneConv::tap_by_tap(std::span<const Plane* const> planes, Frame& out, const Tensor* residual, int64_t stride,
                            int64_t first) const {
   if (!taps_.defined()) pack_taps();
+  if (residual && residual->dtype() != DType::f32) {
+    convert(*residual, out.data);
+    residual = &out.data;
+  }
   const int64_t parts = chunks(), step = pitch(), offsets[taps] = {0, step, 2 * step};
   kernels::Epilogue e;
   e.bias = bias_.data<float>();
@@ -160,7 +164,7 @@ void PlaneConv::tap_by_tap(std::span<const Plane* const> planes, Frame& out, con
           static_cast<size_t>(plane.offset(run * stride + first + row % taps, first) + channel) * element_bytes(plane);
     }
     e.out = out.pixel(run, 0);
-    if (residual) e.residual = residual->pixel(run, 0);
+    if (residual) e.residual = residual->data<float>() + run * out.row_pixels() * out_;
     kernels::matmul_taps(groups, offsets, pixels, step * stride, taps_, e);
   }
 }

@@ -29,10 +29,11 @@ public:
   Plane plane(int64_t height, int64_t width) const;
 
   //! Pixel (y, x) of `out` is the sum over the kernel's taps (i, j) of pixel (stride y + first + i, stride x + first +
-  //! j) of the bordered planes, plus the bias, plus the pixel of `residual` if there is one (it may be `out` itself).
+  //! j) of the bordered planes, plus the bias, plus the pixel of `residual` if there is one: the data of a frame like
+  //! `out` (it may be that of `out` itself), or the same as bf16.
   //! stride 1, first 0: as large as the input; stride 2, first 1: half of it, with zeros to the right and below alone.
-  void operator()(std::span<const Plane* const> planes, Frame& out, const Frame* residual = nullptr, int64_t stride = 1,
-                  int64_t first = 0) const;
+  void operator()(std::span<const Plane* const> planes, Frame& out, const Tensor* residual = nullptr,
+                  int64_t stride = 1, int64_t first = 0) const;
 
   //! Drops the packed copies; the next use packs again.
   void release();
@@ -43,7 +44,7 @@ private:
   int64_t chunk() const;
   bool by_winograd(int64_t height, int64_t width, int64_t stride) const;
   void pack_taps() const;
-  void tap_by_tap(std::span<const Plane* const> planes, Frame& out, const Frame* residual, int64_t stride,
+  void tap_by_tap(std::span<const Plane* const> planes, Frame& out, const Tensor* residual, int64_t stride,
                   int64_t first) const;
 
   int64_t in_ = 0, out_ = 0, pictures_ = 1;

@@ -58,10 +58,9 @@ void raise_file_limit() {
 
 bool has_active_key(jobs::Store& store) {
   const auto keys = store.keys();
-  return std::any_of(keys.begin(), keys.end(),
-                     [](const jobs::Key& key) {
-                       return key.id != jobs::local_key_id && key.id != jobs::studio_key_id && key.active(jobs::now());
-                     });
+  return std::any_of(keys.begin(), keys.end(), [](const jobs::Key& key) {
+    return key.id != jobs::local_key_id && key.id != jobs::studio_key_id && key.active(jobs::now());
+  });
 }
 
 void require_keys(const Settings& settings, jobs::Store& store) {
@@ -94,9 +93,9 @@ public:
     events_ = std::make_unique<EventHub>(*feed_, *keys_);
     learning_ = feed_->on_job([this](const jobs::Job& job) { estimates_.learn(job); });
     conversions_ = std::make_unique<Conversions>(*store_, *storage_, uploads_.path(), conversions_at_once());
-    context_ = std::make_unique<Context>(
-        Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_, *conversions_, estimates_, *events_, metrics_,
-                uploads_.path(), draining_});
+    context_ =
+        std::make_unique<Context>(Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_, *conversions_,
+                                          estimates_, *events_, metrics_, uploads_.path(), draining_});
     open_studio();
     server_ = std::make_unique<http::Server>(http_settings(), router(), hooks());
     sessions_->set_port(port());

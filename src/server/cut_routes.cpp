@@ -121,8 +121,9 @@ void blend_by_conditions(const jobs::Job& first, const jobs::Job& second, double
   // The second's frames begin at a whole group behind the first's.
   const int64_t place = before - limits.frame_offset + made;
   settings.frames = place + after;
-  settings.conditions = {{.input = "clip-1", .frame = 0, .strength = 1.0, .from = -before, .count = before},
-                         {.input = input_of(draft, second), .frame = place, .strength = 1.0, .from = 0, .count = after}};
+  settings.conditions = {
+      {.input = "clip-1", .frame = 0, .strength = 1.0, .from = -before, .count = before},
+      {.input = input_of(draft, second), .frame = place, .strength = 1.0, .from = 0, .count = after}};
   const auto fade = [&](int64_t frames) { return static_cast<double>(frames) / settings.fps; };
   settings.parts = {{.input = "clip-1"},
                     {.input = "", .crossfade = fade(before)},

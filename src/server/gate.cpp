@@ -119,8 +119,7 @@ Caller Gate::without_key(const http::Request& request) const {
 //! A browser sends its cookie whatever page makes the request: what changes something must come from our own pages.
 Caller Gate::with_cookie(const http::Request& request) const {
   const auto found = sessions_.find(request);
-  if (!found)
-    throw HttpError(401, "session_expired", "This browser is not signed in any more; sign in again");
+  if (!found) throw HttpError(401, "session_expired", "This browser is not signed in any more; sign in again");
   const bool safe = request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS";
   if (!safe && !from_own_page(request, false))
     throw HttpError(403, "origin_not_allowed", "Only the server's own pages may do that with a signed-in browser");

@@ -20,8 +20,7 @@ constexpr size_t longest_name = 100;
 std::optional<bool> query_flag(const Request& request, const char* name) {
   const auto value = request.query_value(name);
   if (!value) return std::nullopt;
-  if (*value != "true" && *value != "false")
-    throw bad_field(name, "'" + std::string(name) + "' must be true or false");
+  if (*value != "true" && *value != "false") throw bad_field(name, "'" + std::string(name) + "' must be true or false");
   return *value == "true";
 }
 
@@ -97,8 +96,7 @@ Response family(const Context& context, const Request& request) {
   json videos = json::array(), edges = json::array();
   for (const jobs::Job& member : family.jobs) videos.push_back(video_object(member));
   for (const std::string& id : family.deleted) videos.push_back({{"id", id}, {"deleted", true}});
-  for (const auto& edge : family.edges)
-    edges.push_back({{"from", edge.from}, {"to", edge.to}, {"kind", edge.kind}});
+  for (const auto& edge : family.edges) edges.push_back({{"from", edge.from}, {"to", edge.to}, {"kind", edge.kind}});
   return json_response({{"object", "prax.family"}, {"root", job.id}, {"videos", videos}, {"edges", edges}});
 }
 
@@ -116,7 +114,9 @@ void read_preset(Request& request, jobs::Preset& preset, bool whole) {
   constexpr size_t most_bytes = 100'000;
   const Form form(request);
   FieldReader fields(form, form.tree());
-  if (whole || fields.has("name")) preset.name = fields.require_text("name", 1, longest_name);
+  const auto name = fields.text("name", 1, longest_name);
+  if (whole && !name) throw missing_field("name");
+  if (name) preset.name = *name;
   const json* settings = fields.raw("settings");
   if (whole && !settings) throw missing_field("settings");
   if (settings) {
@@ -167,7 +167,8 @@ Response delete_preset(const Context& context, const Request& request) {
 }  // namespace
 
 void add_library_routes(http::Router& router, const Context& c) {
-  const std::string video = "/prax/v1/videos/{video_id}", presets = "/prax/v1/presets", preset = presets + "/{preset_id}";
+  const std::string video = "/prax/v1/videos/{video_id}", presets = "/prax/v1/presets",
+                    preset = presets + "/{preset_id}";
   router.add({"GET", "/prax/v1/library", [&c](Request& r) { return library(c, r); }, {}, scope::read});
   router.add({"PATCH", video, [&c](Request& r) { return note(c, r); }, json_body, scope::create});
   router.add({"GET", video + "/family", [&c](Request& r) { return family(c, r); }, {}, scope::read});

@@ -130,6 +130,7 @@ json any_object() { return {{"type", "object"}}; }
 json file() { return {{"type", "string"}, {"format", "binary"}}; }
 json list_of(const json& element) { return {{"type", "array"}, {"items", element}}; }
 json nullable(json schema) {
+  if (schema["type"].is_array()) return schema;
   schema["type"] = json::array({schema["type"], "null"});
   return schema;
 }
@@ -150,6 +151,7 @@ json form_request(const json& properties, const json& required) {
 json request(json properties, const json& required) {
   for (auto& [name, schema] : properties.items()) {
     if (std::find(required.begin(), required.end(), name) != required.end()) continue;
+    if (schema.contains("type") && schema["type"].is_array()) continue;  // taken from another request
     if (schema.contains("type")) schema = nullable(schema);
     if (schema.contains("enum")) schema["enum"].push_back(nullptr);
     if (schema.contains("anyOf")) schema["anyOf"].push_back({{"type", "null"}});

@@ -19,9 +19,9 @@ void add_library_paths(json& paths) {
           .parameter(query_parameter("favourite", "Favourites alone, or the others.", switch_value))
           .parameter(query_parameter("model", "A model's own name.", text_value))
           .parameter(query_parameter("status", "A status.", words({"queued", "in_progress", "completed", "failed"})))
-          .parameter(query_parameter("kind", "A kind.",
-                                     words({"create", "remix", "edit", "extension", "cut", "blend", "upscale",
-                                            "storyboard"})))
+          .parameter(
+              query_parameter("kind", "A kind.",
+                              words({"create", "remix", "edit", "extension", "cut", "blend", "upscale", "storyboard"})))
           .parameter(query_parameter("order", "By time of creation.", words({"newest", "oldest"})))
           .parameter(query_parameter("after", "The last id of the page before.", text_value))
           .parameter(number_parameter("limit", "Videos on a page.", 1, 200, 50))
@@ -47,9 +47,10 @@ void add_library_paths(json& paths) {
   paths[video + "/download"]["get"] = download;
   const json preset_id = path_parameter("preset_id", "A preset's id.");
   paths["/prax/v1/presets"]["get"] = Operation("listPresets", "The caller's presets").ok("PresetList");
-  paths["/prax/v1/presets"]["post"] =
-      Operation("createPreset", "Keep settings under a name").body("CreatePreset", true, false).ok("Preset").errors(
-          {409, 507});
+  paths["/prax/v1/presets"]["post"] = Operation("createPreset", "Keep settings under a name")
+                                          .body("CreatePreset", true, false)
+                                          .ok("Preset")
+                                          .errors({409, 507});
   paths["/prax/v1/presets/{preset_id}"]["patch"] = Operation("changePreset", "Change a preset")
                                                        .parameter(preset_id)
                                                        .body("ChangePreset", true, false)
@@ -68,8 +69,7 @@ void add_making_paths(json& paths) {
           .errors({404, 507});
   const auto making = [&](const char* path, const char* id, const char* summary, const char* request,
                           const char* answer) {
-    paths[path]["post"] =
-        Operation(id, summary).body(request, true, false).ok(answer).errors({404, 409, 507});
+    paths[path]["post"] = Operation(id, summary).body(request, true, false).ok(answer).errors({404, 409, 507});
   };
   making("/prax/v1/videos/cut", "cutVideos", "Trim, re-cut and join videos", "CutVideos", "Video");
   making("/prax/v1/videos/blend", "blendVideos", "Lead from one video to another", "BlendVideos", "Video");
@@ -95,22 +95,21 @@ void add_library_schemas(json& schemas) {
   schemas["LiveVideo"] = live;
   schemas["NoteVideo"] =
       request({{"title", text(0, 200)}, {"folder", text(0, 100)}, {"favourite", flag()}}, json::array());
-  schemas["Family"] = answer(
-      {{"object", constant("prax.family")},
-       {"root", text()},
-       {"videos", list_of({{"anyOf", {schema_ref("Video"), answer({{"id", text()}, {"deleted", flag()}})}}})},
-       {"edges", list_of(answer({{"from", text()}, {"to", text()}, {"kind", text()}}))}});
+  schemas["Family"] =
+      answer({{"object", constant("prax.family")},
+              {"root", text()},
+              {"videos", list_of({{"anyOf", {schema_ref("Video"), answer({{"id", text()}, {"deleted", flag()}})}}})},
+              {"edges", list_of(answer({{"from", text()}, {"to", text()}, {"kind", text()}}))}});
   schemas["Preset"] = answer({{"id", text()},
                               {"object", constant("prax.preset")},
                               {"name", text()},
                               {"settings", any_object()},
                               {"created_at", whole()}});
   schemas["PresetList"] = answer({{"object", constant("list")}, {"data", list_of(schema_ref("Preset"))}});
-  schemas["PresetDeleted"] =
-      answer({{"id", text()}, {"object", constant("prax.preset.deleted")}, {"deleted", flag()}});
+  schemas["PresetDeleted"] = answer({{"id", text()}, {"object", constant("prax.preset.deleted")}, {"deleted", flag()}});
   const json preset{{"name", text(1, 100)}, {"settings", any_object()}};
   schemas["CreatePreset"] = request(preset, {"name", "settings"});
-  schemas["ChangePreset"] = form_request({{"name", text(1, 100)}, {"settings", any_object()}}, json::array());
+  schemas["ChangePreset"] = request({{"name", text(1, 100)}, {"settings", any_object()}}, json::array());
 }
 
 void add_making_schemas(json& schemas, const Settings& settings, const jobs::ModelCatalog& catalog) {
@@ -150,11 +149,10 @@ void add_making_schemas(json& schemas, const Settings& settings, const jobs::Mod
   cards["maxItems"] = 32;
   board["cards"] = cards;
   schemas["CreateStoryboard"] = request(board, {"cards"});
-  schemas["Storyboard"] =
-      answer({{"id", text()},
-              {"object", constant("prax.storyboard")},
-              {"video", schema_ref("Video")},
-              {"cards", list_of(answer({{"video", schema_ref("Video")}, {"joined_by", text()}}))}});
+  schemas["Storyboard"] = answer({{"id", text()},
+                                  {"object", constant("prax.storyboard")},
+                                  {"video", schema_ref("Video")},
+                                  {"cards", list_of(answer({{"video", schema_ref("Video")}, {"joined_by", text()}}))}});
   json estimate = schemas["CreateVideo"];
   estimate["required"] = json::array();
   estimate["properties"]["prompt"] = nullable(text(0, 32000));
@@ -188,8 +186,7 @@ void add_making_schemas(json& schemas, const Settings& settings, const jobs::Mod
                              {"default_guidance", nullable(number())},
                              {"can", any_object()},
                              {"weights_bytes", whole()}});
-  schemas["ModelDetails"] =
-      answer({{"object", constant("list")}, {"data", list_of(model)}, {"memory_bytes", whole()}});
+  schemas["ModelDetails"] = answer({{"object", constant("list")}, {"data", list_of(model)}, {"memory_bytes", whole()}});
 }
 
 }  // namespace
@@ -208,8 +205,8 @@ void add_studio_paths(json& paths) {
 void add_studio_schemas(json& schemas, const Settings& settings, const jobs::ModelCatalog& catalog) {
   add_library_schemas(schemas);
   add_making_schemas(schemas, settings, catalog);
-  schemas["SignIn"] = {{"oneOf",
-                        {request({{"token", text(1, 200)}}, {"token"}), request({{"key", text(1, 200)}}, {"key"})}}};
+  schemas["SignIn"] = {
+      {"oneOf", {request({{"token", text(1, 200)}}, {"token"}), request({{"key", text(1, 200)}}, {"key"})}}};
   schemas["Session"] = answer({{"object", constant("session")},
                                {"name", text()},
                                {"key_id", text()},

@@ -98,8 +98,8 @@ json shapes_of(const jobs::CatalogModel& model) {
     const char* name;
     double across, down;
   };
-  constexpr Form forms[] = {{"square", 1, 1},  {"wide", 16, 9},    {"tall", 9, 16},
-                            {"screen", 4, 3},  {"portrait", 3, 4}, {"cinema", 21, 9}};
+  constexpr Form forms[] = {{"square", 1, 1}, {"wide", 16, 9},    {"tall", 9, 16},
+                            {"screen", 4, 3}, {"portrait", 3, 4}, {"cinema", 21, 9}};
   const pipelines::Limits& limits = model.limits;
   json shapes = json::array();
   std::vector<std::string> seen;

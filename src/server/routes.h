@@ -14,10 +14,10 @@ void add_model_routes(http::Router& router, const Context& context);
 void add_webhook_routes(http::Router& router, const Context& context);
 void add_live_routes(http::Router& router, const Context& context);  //!< cancel, events, previews
 void add_key_routes(http::Router& router, const Context& context);
-void add_library_routes(http::Router& router, const Context& context);     //!< library, families, presets
-void add_cut_routes(http::Router& router, const Context& context);         //!< cut, blend, upscale
+void add_library_routes(http::Router& router, const Context& context);  //!< library, families, presets
+void add_cut_routes(http::Router& router, const Context& context);      //!< cut, blend, upscale
 void add_storyboard_routes(http::Router& router, const Context& context);
-void add_planning_routes(http::Router& router, const Context& context);    //!< models in detail, estimates
+void add_planning_routes(http::Router& router, const Context& context);  //!< models in detail, estimates
 void add_session_routes(http::Router& router, const Context& context);
 //! Pages: every path that no other route has.
 void add_studio_routes(http::Router& router, const StudioFiles& files);

@@ -26,9 +26,7 @@ json session_object(const Context& context, const std::string& name, const std::
           {"scopes", words},
           {"expires_at", session ? json(jobs::unix_seconds(session->expires_at)) : json()},
           {"server",
-           {{"version", version()},
-            {"keys_required", !settings.no_keys},
-            {"tls", !settings.tls_certificate.empty()}}}};
+           {{"version", version()}, {"keys_required", !settings.no_keys}, {"tls", !settings.tls_certificate.empty()}}}};
 }
 
 json local_session(const Context& context) {
@@ -52,9 +50,9 @@ jobs::Key key_of(const Context& context, Request& request) {
   }
   auto key = context.sessions.is_start_token(secret) ? context.keys.use(jobs::studio_key_id) : std::nullopt;
   if (!key)
-    throw http::HttpError(401, "invalid_token",
-                          "This address is of an earlier start of the server; use the one that it printed now, or a key",
-                          "token");
+    throw http::HttpError(
+        401, "invalid_token",
+        "This address is of an earlier start of the server; use the one that it printed now, or a key", "token");
   return *key;
 }
 

@@ -89,8 +89,8 @@ private:
     reader.finish();
     if (!seconds) throw missing_field(path + ".seconds");
     if (!card.picture && (!prompt || prompt->empty())) throw missing_field(path + ".prompt");
-    const bool goes_on = !card.picture && join == "auto" && !shots_.empty() && !shots_.back().end &&
-                         draft_.model().limits.extends_clips;
+    const bool goes_on =
+        !card.picture && join == "auto" && !shots_.empty() && !shots_.back().end && draft_.model().limits.extends_clips;
     card.made = goes_on ? extension(*seconds) : beginning(*seconds);
     card.made->prompt = prompt.value_or("");
     constexpr uint64_t seeds = uint64_t{1} << 32;
@@ -102,9 +102,7 @@ private:
     cards_.push_back(std::move(card));
   }
 
-  static int64_t frames_of(const jobs::NewJob& job) {
-    return std::llround(job.seconds * job.settings.fps) + 1;
-  }
+  static int64_t frames_of(const jobs::NewJob& job) { return std::llround(job.seconds * job.settings.fps) + 1; }
 
   void add_clip(const jobs::Job& clip, std::optional<double> seconds) {
     Shot shot{clip.id, clip, server::frames_of(clip), clip.settings.fps, {}};
@@ -214,8 +212,7 @@ private:
     for (const Card& card : cards_)
       cards.push_back({{"video", video_object(*card.job)}, {"joined_by", card.joined_by}});
     const std::string id = "storyboard_" + whole.id.substr(whole.id.find('_') + 1);
-    return json_response(
-        {{"id", id}, {"object", "prax.storyboard"}, {"video", video_object(whole)}, {"cards", cards}});
+    return json_response({{"id", id}, {"object", "prax.storyboard"}, {"video", video_object(whole)}, {"cards", cards}});
   }
 
   const Context& context_;
@@ -228,7 +225,8 @@ private:
 }  // namespace
 
 void add_storyboard_routes(http::Router& router, const Context& c) {
-  router.add({"POST", "/prax/v1/storyboards", [&c](Request& r) { return Board(c, r).make(); }, json_body, scope::create});
+  router.add(
+      {"POST", "/prax/v1/storyboards", [&c](Request& r) { return Board(c, r).make(); }, json_body, scope::create});
 }
 
 }  // namespace prax::server

@@ -34,7 +34,8 @@ constexpr const char* content_security_policy =
 
 constexpr const char* not_built =
     "<!doctype html>\n<html lang=\"en\">\n<title>Praxinoscope</title>\n<h1>Praxinoscope</h1>\n"
-    "<p>The server runs, and its studio is not built yet. Build it in the source tree, then start the server anew:</p>\n"
+    "<p>The server runs, and its studio is not built yet. Build it in the source tree, then start the server "
+    "anew:</p>\n"
     "<pre>cd studio\nnpm ci\nnpm run build</pre>\n"
     "<p>A studio that lies elsewhere is named with <code>--studio DIR</code>. The API is there all the same: "
     "<a href=\"/openapi.json\">/openapi.json</a>.</p>\n</html>\n";

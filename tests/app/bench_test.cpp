@@ -82,6 +82,16 @@ TEST(Bench, TwoLayersStandForAllOfThem) {
   EXPECT_LT(ratio, 40);
 }
 
+TEST(Bench, TellsHowFarAnArithmeticIsFromAnother) {
+  const std::string part = "--synthetic cogvideox-2b --component transformer --layers 2 --size 64x64 --frames 5";
+  const json same = bench(part + " --dtype f32 --against f32").at("transformer");
+  EXPECT_EQ(same["relative"], 0);
+  const json close = bench(part + " --dtype int8 --against f32").at("transformer");
+  EXPECT_GT(close["cosine"], 0.99);
+  EXPECT_LT(close["cosine"], 0.999999);
+  EXPECT_EQ(run_prax("bench --against f32").code, 2);
+}
+
 TEST(Bench, TextEncoderTakesNoMemoryForItsWeights) {
   const json part = bench("--synthetic t5-v1.1-xxl --layers 3 --tokens 64").at("text_encoder");
   expect_sound(part);

@@ -176,6 +176,19 @@ TEST(WorkerProcess, LeavesOnSigtermWithTheRunSaved) {
   EXPECT_TRUE(claim->resumes);
 }
 
+//! With several connections here, another process that comes and goes must not take the database for left: it would
+//! delete the log that these go on writing to, and nobody else would see what follows.
+TEST(WorkerProcess, AProcessThatLeavesTakesNothingAlong) {
+  const ScratchFolder scratch;
+  const jobs::DataFolder folder(scratch.path() / "data");
+  const auto first = folder.open_store(), second = folder.open_store();
+  const std::string data = " --data " + folder.path().string();
+  ASSERT_EQ(run_prax("keys list" + data).code, 0);
+  const std::string id = jobs::test::create(*second, job_with_seed(1)).id;
+  ASSERT_EQ(run_prax("worker --once" + data).code, 0);
+  EXPECT_EQ(first->job(id)->status, jobs::JobStatus::completed);
+}
+
 TEST(WorkerProcess, SaysWhatIsWrong) {
   const ScratchFolder scratch;
   const std::string data = " --data " + (scratch.path() / "data").string();

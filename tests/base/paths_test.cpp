@@ -52,6 +52,24 @@ TEST_F(EmbeddedModel, WithoutTheEnvironmentPlacesBesideTheProgramComeFirst) {
   EXPECT_EQ(candidates[0], program_path().parent_path().parent_path() / "share/praxinoscope/models/nano");
 }
 
+//! A server that was upgraded while it runs still finds the program for its workers.
+TEST(ProgramPath, SurvivesAReplacement) {
+  const fs::path copy = fs::temp_directory_path() / ("prax_paths_test_" + std::to_string(::getpid()));
+  const fs::path before = program_path();
+  ASSERT_TRUE(fs::exists(before)) << before;
+  fs::copy_file(before, copy, fs::copy_options::overwrite_existing);
+  const std::string command =
+      "exec " + copy.string() + " --gtest_also_run_disabled_tests --gtest_filter=*TellsOfItself";
+  EXPECT_EQ(std::system(("PRAX_COPY=" + copy.string() + " " + command + " > /dev/null").c_str()), 0);
+  fs::remove(copy);
+}
+
+TEST(ProgramPath, DISABLED_TellsOfItself) {
+  const fs::path copy = std::getenv("PRAX_COPY");
+  fs::remove(copy);
+  EXPECT_EQ(program_path(), copy);
+}
+
 TEST(ResolveModel, ExpandsTheHomeFolderAndLeavesTheRest) {
   EXPECT_EQ(resolve_model("~/models/x"), home_path() / "models/x");
   EXPECT_EQ(resolve_model("./nano"), fs::path("./nano"));

@@ -103,10 +103,10 @@ TEST(SafetensorsWriter, AFullDiskLeavesTheOldFileAndNoRest) {
   struct rlimit small = before;
   small.rlim_cur = 100'000;
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  expect_error(ErrorKind::io, "cannot write '" + (folder / "a").string(), [&] {
+  expect_error(ErrorKind::disk_full, "cannot write '" + (folder / "a").string(), [&] {
     write_safetensors(folder / "a", {{"x", Tensor::full({100'000}, 4.0f)}});  // a short write, then an error
   });
-  expect_error(ErrorKind::io, "free some space", [&] {
+  expect_error(ErrorKind::disk_full, "free some space", [&] {
     write_safetensors(folder / "new", {{"x", Tensor::full({100'000}, 4.0f)}});
   });
   ::setrlimit(RLIMIT_FSIZE, &before);

@@ -135,7 +135,7 @@ TEST_P(WorkerTest, TheSameJobGivesTheSameBytes) {
 }
 
 TEST_P(WorkerTest, ADrainedJobGoesOnElsewhereToTheSameBytes) {
-  const NewJob job = quick(12);
+  const NewJob job = quick(60);
   const std::string expected = undisturbed(job);
   create(*store_, job);
   std::thread first([&] { work(); });
@@ -147,7 +147,7 @@ TEST_P(WorkerTest, ADrainedJobGoesOnElsewhereToTheSameBytes) {
   EXPECT_EQ(waiting.attempts, 0) << "leaving is no failure";
   const auto saved = pipelines::load_run(storage_->local_path("runs/" + job.id + "/run.prax"));
   EXPECT_GE(saved.step, 4);
-  EXPECT_LT(saved.step, 12);
+  EXPECT_LT(saved.step, 60);
 
   WorkerOptions elsewhere = options_;
   elsewhere.work = folder_.path() / "work of another machine";
@@ -202,6 +202,26 @@ TEST_P(WorkerTest, DeletedWhileItRunsNothingIsLeft) {
   expect_clean(job.id);
   EXPECT_FALSE(fs::exists(folder_.path() / "storage/inputs" / job.id));
   EXPECT_EQ(read_anchor(folder_.path() / "audit.head"), store_->audit_head());
+}
+
+TEST_P(WorkerTest, WhatAKilledWorkerLeftBehindGoes) {
+  const NewJob job = quick();
+  create(*store_, job);
+  ASSERT_TRUE(work());
+  const auto results = finished(job.id).results;
+  const NewJob waiting = quick();
+  create(*store_, waiting);
+  const fs::path storage = folder_.path() / "storage", run = storage / "runs" / job.id;
+  const fs::path earlier = storage / "results" / job.id / "0", under_way = storage / "runs" / waiting.id;
+  for (const fs::path& folder : {run, earlier, under_way}) {
+    fs::create_directories(folder);
+    std::ofstream(folder / "left") << "behind";
+  }
+  Housekeeping(*store_, *storage_, "", Milliseconds(3600000)).round();
+  EXPECT_FALSE(fs::exists(run));
+  EXPECT_FALSE(fs::exists(earlier));
+  EXPECT_TRUE(fs::exists(under_way)) << "this job is not over";
+  for (const ResultFile& file : results) EXPECT_TRUE(storage_->size(file.storage_name)) << file.storage_name;
 }
 
 TEST_P(WorkerTest, AWorkerThatLostItsLeasePublishesNothing) {

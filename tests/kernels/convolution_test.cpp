@@ -72,6 +72,12 @@ TEST_P(Winograd, IsTheConvolution) {
     Tensor y = residual.clone();
     convolve_winograd({first, pitch, row * pitch}, weights,
                       {height, width, y.data<float>(), width * out, bias.data<float>(), y.data<float>()});
+    // The same with a residual that waited as bf16, which is rounded to 2^-9.
+    const Tensor waited = residual.to(DType::bf16);
+    Tensor z = Tensor::empty(y.shape());
+    convolve_winograd({first, pitch, row * pitch}, weights,
+                      {height, width, z.data<float>(), width * out, bias.data<float>(), waited.raw(), DType::bf16});
+    for (int64_t i = 0; i < y.numel(); ++i) ASSERT_NEAR(z.data<float>()[i], y.data<float>()[i], 0.02) << i;
     // Rounding: of what is multiplied to 2^-9 in bf16, twice as wide by the transforms; of sums in f32.
     const double terms = std::sqrt(static_cast<double>(in * pictures * 9));
     const double tolerance = terms * (dtype == DType::f32 ? 2e-5 : 0.03);

@@ -88,23 +88,31 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Convolution,
                                          Case{2, 3, 4, 200, 5, false, 1}));
 
 TEST(Conv3d, AddsResidualsInOrder) {
+  constexpr int64_t channels = 40;  // wide enough for every way of convolving
   auto source = std::make_shared<Given>();
-  source->weight = Tensor::zeros({2, 2, 3, 3, 3});
-  source->bias = Tensor::zeros({2});
-  Conv3d conv(checkpoint::Weights(source), 2, 2, false, DType::f32);
-  std::deque<Frame> residuals;
-  std::vector<Frame> out;
-  const Emit keep = [&](Frame f) { out.push_back(std::move(f)); };
-  conv.begin();
-  const Clip clip = draw(4, 2, 2, 2);
-  for (int64_t t = 0; t < 4; ++t) {
-    const Frame f = frame_from(clip.data.data() + t * 8, 2, 2, 2);
-    residuals.push_back(f);
-    conv.push(f, nullptr, keep, &residuals);
-  }
-  conv.finish(keep, &residuals);
-  ASSERT_EQ(out.size(), 4u);
-  for (int64_t t = 0; t < 4; ++t) EXPECT_EQ(out[static_cast<size_t>(t)].pixel(1, 1)[1], clip.at(t, 1, 1, 1));
+  source->weight = Tensor::zeros({channels, channels, 3, 3, 3});
+  source->bias = Tensor::zeros({channels});
+  for (const int64_t side : {2, 12})
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      Conv3d conv(checkpoint::Weights(source), channels, channels, false, dtype);
+      Residuals residuals(dtype);
+      std::vector<Frame> out;
+      const Emit keep = [&](Frame f) { out.push_back(std::move(f)); };
+      conv.begin();
+      const Clip clip = draw(4, side, side, channels);
+      for (int64_t t = 0; t < 4; ++t) {
+        const Frame f = frame_from(clip.data.data() + t * side * side * channels, side, side, channels);
+        residuals.push(f);
+        conv.push(f, nullptr, keep, &residuals);
+      }
+      conv.finish(keep, &residuals);
+      ASSERT_EQ(out.size(), 4u);
+      const float rounding = dtype == DType::f32 ? 0.0f : 1.0f / 256;
+      for (int64_t t = 0; t < 4; ++t) {
+        const float want = clip.at(t, 1, 1, channels - 1);
+        EXPECT_NEAR(out[static_cast<size_t>(t)].pixel(1, 1)[channels - 1], want, rounding * std::abs(want));
+      }
+    }
 }
 
 TEST(Conv3d, RefusesNonFiniteWeights) {

@@ -81,7 +81,7 @@ TEST_P(PlaneConvolution, SumsOverTheTaps) {
     Frame out = Frame::empty(height, width, c.out);
     conv(inputs, out, nullptr, c.stride, c.first);
     Frame sum = frame_from(added.data<float>(), height, width, c.out);
-    conv(inputs, sum, &sum, c.stride, c.first);
+    conv(inputs, sum, &sum.data, c.stride, c.first);
     for (int64_t y = 0; y < height; ++y)
       for (int64_t x = 0; x < width; ++x)
         for (int64_t o = 0; o < c.out; ++o) {
@@ -112,7 +112,7 @@ TEST(PlaneConv, TakesFewerProductsInBf16) {
     fill_plane(frame_from(pixels.data<float>(), height, width, in), nullptr, plane);
     const Plane* const three[] = {&plane, &plane, &plane};
     Frame sum = frame_from(added.data<float>(), height, width, out);
-    conv(three, sum, &sum);
+    conv(three, sum, &sum.data);
     return sum;
   };
   const auto before = kernels::isa();

@@ -30,9 +30,13 @@ TEST(Limits, AreThoseOfThePipelines) {
     const fs::path folder = fs::path(PRAX_TEST_DATA) / "cases" / name / "checkpoint";
     const Limits l = limits(folder);
     const auto pipeline = load(folder);
+    constexpr int tokens = 20;  // what the small checkpoints with learned positions have
     Request request;
     request.prompt = "a";
-    request.arguments = {{"width", l.width}, {"height", l.height}, {"num_frames", l.frame_group + l.frame_offset}};
+    request.arguments = {{"width", l.width},
+                         {"height", l.height},
+                         {"num_frames", l.frame_group + l.frame_offset},
+                         {"max_sequence_length", tokens}};
     const pipelines::Run run = pipeline->begin(request);
     EXPECT_EQ(run.format.width, l.width) << name;
     EXPECT_EQ(run.format.frames, l.frame_group + l.frame_offset) << name;

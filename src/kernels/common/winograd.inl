@@ -79,29 +79,40 @@ inline void pixels_of(Product&& product, Finish&& finish) {
   finish(1, 1, bottom[1] - bottom[2] - bottom[3]);
 }
 
-void winograd_out(const float* products, int64_t tap_stride, int64_t columns, const float* bias, const float* residual,
-                  int64_t residual_pixel, int64_t residual_row, int64_t height, int64_t width, float* out,
-                  int64_t out_pixel, int64_t out_row) {
+template <typename Residual>
+void patch_out(const float* products, int64_t tap_stride, int64_t columns, const float* bias, const Residual* residual,
+               int64_t height, int64_t width, float* out, int64_t out_pixel, int64_t out_row) {
   for_vectors(
       columns,
       [&](int64_t i) {
         pixels_of([&](int64_t tap) { return load(products + tap * tap_stride + i); },
                   [&](int64_t y, int64_t x, Floats v) {
                     if (y >= height || x >= width) return;
+                    const int64_t at = y * out_row + x * out_pixel + i;
                     if (bias) v += load(bias + i);
-                    if (residual) v += load(residual + y * residual_row + x * residual_pixel + i);
-                    store(out + y * out_row + x * out_pixel + i, v);
+                    if (residual) v += load(residual + at);
+                    store(out + at, v);
                   });
       },
       [&](int64_t i, int64_t n) {
         pixels_of([&](int64_t tap) { return load_some(products + tap * tap_stride + i, n); },
                   [&](int64_t y, int64_t x, Floats v) {
                     if (y >= height || x >= width) return;
+                    const int64_t at = y * out_row + x * out_pixel + i;
                     if (bias) v += load_some(bias + i, n);
-                    if (residual) v += load_some(residual + y * residual_row + x * residual_pixel + i, n);
-                    store_some(out + y * out_row + x * out_pixel + i, v, n);
+                    if (residual) v += load_some(residual + at, n);
+                    store_some(out + at, v, n);
                   });
       });
+}
+
+void winograd_out(const float* products, int64_t tap_stride, int64_t columns, const float* bias, const void* residual,
+                  DType residual_dtype, int64_t height, int64_t width, float* out, int64_t out_pixel, int64_t out_row) {
+  if (residual_dtype == DType::f32)
+    return patch_out(products, tap_stride, columns, bias, static_cast<const float*>(residual), height, width, out,
+                     out_pixel, out_row);
+  patch_out(products, tap_stride, columns, bias, static_cast<const uint16_t*>(residual), height, width, out, out_pixel,
+            out_row);
 }
 
 }  // namespace

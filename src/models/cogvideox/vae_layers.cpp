@@ -114,7 +114,7 @@ nn::Frame CausalConv::push(int64_t height, int64_t width, const Fill& fill, cons
     if (p.data.defined() && p.data.dtype() != dtype) p.data = p.data.to(dtype);
   const std::array<const nn::Plane*, 3> planes{&plane(t - 2), &plane(t - 1), &plane(t)};
   nn::Frame out = take ? *residual : nn::Frame::empty(height, width, conv_.out());
-  conv_(planes, out, residual);
+  conv_(planes, out, residual ? &residual->data : nullptr);
   return out;
 }
 

@@ -82,7 +82,8 @@ ResnetStage::ResnetStage(const checkpoint::Weights& weights, const Options& o, D
       conv1_(weights["conv1"]["conv"], o.in, o.out, o.causal, dtype),
       conv2_(weights["conv2"]["conv"], o.out, o.out, o.causal, dtype),
       norm1_(silu_norm()),
-      norm2_(silu_norm()) {
+      norm2_(silu_norm()),
+      residuals_(dtype) {
   if (o.in != o.out) {
     norm3_weight_ = nn::load_f32(weights["norm3"], "weight", {o.in});
     norm3_bias_ = nn::load_f32(weights["norm3"], "bias", {o.in});
@@ -120,7 +121,7 @@ void ResnetStage::begin(ClipContext& context) {
 }
 
 void ResnetStage::push(nn::Frame frame, const nn::Emit& emit) {
-  residuals_.push_back(norm3_weight_.defined() ? shortcut_(frame, &norm3_) : frame);
+  residuals_.push(norm3_weight_.defined() ? shortcut_(frame, &norm3_) : frame);
   conv1_.push(std::move(frame), &norm1_, [&](nn::Frame out) { after_conv1(std::move(out), emit); });
 }
 

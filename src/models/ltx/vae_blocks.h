@@ -97,7 +97,7 @@ private:
   nn::PointConv shortcut_;
   nn::Norm norm1_, norm2_, norm3_;
   Tensor modulation_, noise1_, noise2_;
-  std::deque<nn::Frame> residuals_;
+  nn::Residuals residuals_;
 };
 
 //! Resnets that share one time embedder: LTXVideoMidBlock3d, and the tail of LTXVideoUpBlock3d.

@@ -112,7 +112,7 @@ nn::Frame CausalConv::operator()(nn::Frame frame, const nn::ChannelAffine& norm,
 
 void CausalConv::convolve(const std::array<const nn::Plane*, 3>& planes, nn::Frame& out, bool add) const {
   const DType wanted = kernels::activation_dtype(dtype_);
-  if (wanted == dtype_) return conv_(planes, out, add ? &out : nullptr);
+  if (wanted == dtype_) return conv_(planes, out, add ? &out.data : nullptr);
   // The processor multiplies wider elements than are kept: widen some rows at a time.
   const int64_t step = std::max<int64_t>(1, widened_pixels / out.row_pixels());
   for (int64_t y = 0; y < out.height; y += step) {
@@ -120,7 +120,7 @@ void CausalConv::convolve(const std::array<const nn::Plane*, 3>& planes, nn::Fra
     const std::array<nn::Plane, 3> wide{rows_of(*planes[0], y, rows, wanted), rows_of(*planes[1], y, rows, wanted),
                                         rows_of(*planes[2], y, rows, wanted)};
     nn::Frame part = rows_of(out, y, rows);
-    conv_(std::array<const nn::Plane*, 3>{&wide[0], &wide[1], &wide[2]}, part, add ? &part : nullptr);
+    conv_(std::array<const nn::Plane*, 3>{&wide[0], &wide[1], &wide[2]}, part, add ? &part.data : nullptr);
   }
 }
 

@@ -77,7 +77,7 @@ nn::Frame CausalConv::push(const nn::Frame& frame, const nn::GroupNorm* norm, co
   if (past_.pushed++ % time_stride_ == 0) {
     out = nn::Frame::empty((frame.height - 1) / space_stride_ + 1, (frame.width - 1) / space_stride_ + 1, conv_.out());
     const std::array<const nn::Plane*, kernel_frames> planes{&past[0], &past[1], &plane};
-    conv_(planes, out, residual, space_stride_);
+    conv_(planes, out, residual ? &residual->data : nullptr, space_stride_);
   }
   past.pop_front();
   past.push_back(std::move(plane));

@@ -142,12 +142,15 @@ Limits limits(const checkpoint::Folder& folder) {
   const auto vae = models::cogvideox::VaeConfig::from(folder.config("vae"));
   Limits l;
   l.size_multiple = static_cast<int>(vae.spatial_ratio() * transformer.patch_size);
-  l.frame_group = static_cast<int64_t>(vae.temporal_compression_ratio);
+  // An odd number of latent frames: then the first one has a picture of its own, and none is made beside what was
+  // asked.
+  l.frame_group = 2 * static_cast<int64_t>(vae.temporal_compression_ratio);
   l.frame_offset = 1;
   take_defaults(common_arguments(folder), l);
   if (transformer.patch_size_t > 0) {
-    l.width = long_side;
-    l.height = short_side;
+    // No larger than it has positions for.
+    l.width = static_cast<int>(std::min<int64_t>(long_side, l.width));
+    l.height = static_cast<int>(std::min<int64_t>(short_side, l.height));
     l.frames = documented_frames;
   }
   l.most_frames = l.frames;
