@@ -339,6 +339,21 @@ double SqlStore::seconds_used_today(const std::string& key_id) {
   });
 }
 
+Store::KeyUsage SqlStore::usage_of(const std::string& key_id) {
+  return database_->read([&](Connection& c) {
+    auto rows = c.run(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT), COALESCE(SUM(seconds), 0.0) FROM jobs"
+        " WHERE key_id = $1 AND status = 'completed' AND deleted_at IS NULL",
+        {key_id});
+    Row& row = rows.front();
+    KeyUsage usage;
+    usage.videos = row.integer();
+    usage.stored_bytes = row.integer();
+    usage.seconds = row.real();
+    return usage;
+  });
+}
+
 std::vector<Store::Disposal> SqlStore::disposals(int limit) {
   return database_->read([&](Connection& c) {
     std::vector<Disposal> list;

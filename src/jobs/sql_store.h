@@ -60,6 +60,7 @@ public:
   Key studio_key(const std::string& actor) override;
   void note_key_uses(const std::map<std::string, Time>& last_uses) override;
   double seconds_used_today(const std::string& key_id) override;
+  KeyUsage usage_of(const std::string& key_id) override;
 
   void open_session(const std::string& hash, const Session& session) override;
   std::optional<Session> session(const std::string& hash) override;

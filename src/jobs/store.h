@@ -231,6 +231,12 @@ public:
   virtual void note_key_uses(const std::map<std::string, Time>& last_uses) = 0;
   //! Seconds of video that the key was charged with today (UTC).
   virtual double seconds_used_today(const std::string& key_id) = 0;
+  //! What the key has finished and not deleted.
+  struct KeyUsage {
+    int64_t videos = 0, stored_bytes = 0;
+    double seconds = 0;
+  };
+  virtual KeyUsage usage_of(const std::string& key_id) = 0;
 
   // Sessions
   //! By the hash of what the browser keeps. Sessions end with their key and at their time.

@@ -22,7 +22,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
     // The policy of the pages forbids eval, which is how axe gets in.
     test.use({ colorScheme, bypassCSP: true })
 
-    test('axe finds nothing serious on any page', async ({ studio }) => {
+    test('axe finds nothing serious on any page', async ({ studio, server }) => {
       const one = await made(studio, { prompt: 'seen by axe', steps: 2 })
       const other = await made(studio, { prompt: 'seen by axe, too', steps: 2 })
       await studio.reload()
@@ -60,7 +60,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await expectAccessible(studio, 'a menu')
       await studio.keyboard.press('Escape')
       await studio.context().clearCookies()
-      await studio.goto('/')
+      await studio.goto(server.url)
       await expect(studio.getByRole('heading', { name: 'Sign in' })).toBeVisible()
       await expectAccessible(studio, 'Sign in')
     })
@@ -151,7 +151,7 @@ test('it speaks French, and remembers that', async ({ studio: page }) => {
   await expect(page.getByLabel('Que doit-on voir ?')).toBeVisible()
   await expect(page.locator('html')).toHaveAttribute('lang', 'fr')
   await page.reload()
-  await expect(page.getByRole('link', { name: 'Vidéothèque' })).toBeVisible()
+  await expect(page.getByRole('link', { name: 'Vidéothèque', exact: true })).toBeVisible()
 })
 
 test.describe('in a French browser', () => {
