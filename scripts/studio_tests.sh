@@ -12,6 +12,12 @@ if [[ -n ${PRAX_PICTURES:-} ]]; then
   PRAX_PICTURES=$(realpath -m "$PRAX_PICTURES")
   export PRAX_PICTURES
 fi
+for tool in npm "${PRAX_CHROMIUM:-chromium}"; do
+  if ! command -v "$tool" >/dev/null; then
+    echo "skipped: $tool is not installed" >&2
+    exit 77
+  fi
+done
 scripts/build_studio.sh
 scripts/studio_packages.sh
 cd studio
