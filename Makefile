@@ -14,21 +14,26 @@ PRAX := build/release/apps/prax/prax
 STEP := scripts/step.sh
 CORES = $(JOBS) $(if $(filter 1,$(JOBS)),core,cores)
 
-.PHONY: help demo build test asan tsan fmt lint install clean packages test-packages dev-packages
+.PHONY: help demo build program studio test asan tsan fmt lint install clean packages test-packages dev-packages studio-packages
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: build ## build prax and generate demo.mp4 with the embedded model
+demo: program ## build prax and generate demo.mp4 with the embedded model
 	@$(STEP) 'generating "$(PROMPT)"' - $(PRAX) generate "$(PROMPT)" -o "$(OUT)"
 	@echo "    $(OUT) plays in any player; $(PRAX) --help says what else there is"
 
-build: packages ## build the program alone
+build: program studio ## build the program and the studio
+
+program: packages ## build the program alone
 	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=OFF
 	@$(STEP) "building prax on $(CORES) (a few minutes the first time)" build/logs/build-release.log \
 	  cmake --build --preset release --target prax -j $(JOBS)
 
-test: packages test-packages ## build everything and run the tests
+studio: studio-packages ## build the pages that `prax serve` shows in a browser
+	@$(STEP) "building the studio" build/logs/build-studio.log scripts/build_studio.sh
+
+test: packages test-packages studio ## build everything and run the tests
 	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=ON
 	@$(STEP) "building prax and the tests on $(CORES) (several minutes the first time)" build/logs/build-release.log \
 	  cmake --build --preset release -j $(JOBS)
@@ -57,13 +62,16 @@ install: build ## install prax, its model and its documents under PREFIX (defaul
 	@$(STEP) "installing to $(DESTDIR)$(PREFIX)" build/logs/install.log cmake --install build/release --prefix "$(PREFIX)"
 
 clean: ## remove all that was built
-	rm -rf build
+	rm -rf build studio/dist studio/node_modules
 
 packages:
 	@scripts/install_packages.sh scripts/packages.txt
 
 test-packages:
 	@scripts/install_packages.sh scripts/packages-test.txt
+
+studio-packages: # Node from elsewhere is as good
+	@command -v npm >/dev/null || scripts/install_packages.sh scripts/packages-studio.txt
 
 dev-packages:
 	@scripts/install_packages.sh scripts/packages-dev.txt

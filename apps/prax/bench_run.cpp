@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/human.h"
+#include "base/process.h"
 #include "tensor/memory.h"
 
 namespace prax::app {
@@ -15,16 +16,6 @@ namespace {
 constexpr auto sampling_interval = std::chrono::milliseconds(25);
 constexpr int default_runs = 3;
 constexpr double patience_seconds = 30;
-
-//! The number after `key` in a file of "key value" lines (or the first number when `key` is empty); `absent` when there
-//! is none.
-uint64_t number_in(const char* file, const std::string& key, uint64_t absent) {
-  std::ifstream stream(file);
-  std::string word;
-  while (stream && !key.empty() && word != key) stream >> word;
-  uint64_t value = 0;
-  return stream >> value ? value : absent;
-}
 
 }  // namespace
 
@@ -84,26 +75,6 @@ Times repeated(int repeat, const std::function<double()>& fn) {
     if (repeat <= 0 && all.seconds() > patience_seconds) break;
   }
   return times;
-}
-
-uint64_t total_memory() {
-  uint64_t total = number_in("/proc/meminfo", "MemTotal:", 0) * 1024;
-  for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
-    total = std::min(total, number_in(file, "", total));
-  return total;
-}
-
-uint64_t available_memory() {
-  constexpr uint64_t no_limit = std::numeric_limits<uint64_t>::max();
-  const uint64_t kilobytes = number_in("/proc/meminfo", "MemAvailable:", 0);
-  uint64_t available = kilobytes ? kilobytes * 1024 : no_limit;
-  for (const auto& [limit_file, use_file] :
-       {std::pair{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        std::pair{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}}) {
-    const uint64_t limit = number_in(limit_file, "", no_limit), use = number_in(use_file, "", 0);
-    available = std::min(available, limit > use ? limit - use : 0);
-  }
-  return available;
 }
 
 void require_memory(uint64_t bytes, const std::string& what, const std::string& hint) {

@@ -53,12 +53,6 @@ struct Times {
 //! half a minute together.
 Times repeated(int repeat, const std::function<double()>& fn);
 
-//! Memory that this machine has, or the cgroup that the process is in.
-uint64_t total_memory();
-
-//! Memory that this process could still take: what the system and its cgroup have free.
-uint64_t available_memory();
-
 //! Error(resource) when weights of this size do not fit in what is free.
 void require_memory(uint64_t bytes, const std::string& what, const std::string& hint);
 

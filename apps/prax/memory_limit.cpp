@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "bench_run.h"
+#include "base/process.h"
 
 namespace prax::app {
 

@@ -25,6 +25,8 @@ void add_serve(CLI::App& app, int&) {
     const server::Settings settings = flags->load();
     server::Application application(settings, program_path());
     std::printf("listening on %s\n", application.url().c_str());
+    if (const std::string studio = application.studio_url(); !studio.empty())
+      std::printf("studio: %s\n", studio.c_str());
     std::fflush(stdout);
     application.run(signal_token());
   });

@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include <array>
+
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -68,6 +70,21 @@ Digest sha256_of_file(const std::filesystem::path& file) {
   }
   if (!in.eof()) throw Error(ErrorKind::io, file.string() + " cannot be read", "check that it is there and readable");
   return hash.finish();
+}
+
+uint32_t crc32(std::string_view bytes) {
+  static const auto table = [] {
+    std::array<uint32_t, 256> entries{};
+    for (uint32_t i = 0; i < entries.size(); ++i) {
+      uint32_t value = i;
+      for (int bit = 0; bit < 8; ++bit) value = value & 1 ? 0xedb88320u ^ value >> 1 : value >> 1;
+      entries[i] = value;
+    }
+    return entries;
+  }();
+  uint32_t crc = 0xffffffff;
+  for (const char byte : bytes) crc = table[(crc ^ static_cast<uint8_t>(byte)) & 0xff] ^ crc >> 8;
+  return ~crc;
 }
 
 std::string hex(std::span<const uint8_t> bytes) {

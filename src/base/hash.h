@@ -35,6 +35,9 @@ private:
 //! Of a file's bytes. Error(io).
 Digest sha256_of_file(const std::filesystem::path& file);
 
+//! CRC-32 of ISO 3309, as in PNG and ZIP: polynomial 0xedb88320, reflected.
+uint32_t crc32(std::string_view bytes);
+
 std::string hex(std::span<const uint8_t> bytes);  //!< lower case
 std::string base64(std::string_view bytes);       //!< with padding
 //! Bytes of a padded base64 text; "" for what is none.

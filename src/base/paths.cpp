@@ -77,6 +77,20 @@ fs::path manifests_path() {
               "install prax with its share folder, or name a manifest's file with --config");
 }
 
+fs::path studio_path() {
+  std::vector<fs::path> candidates;
+  if (const fs::path program = program_path(); !program.empty())
+    candidates.push_back(program.parent_path().parent_path() / "share/praxinoscope/studio");
+#ifdef PRAX_SOURCE_MODELS
+  candidates.push_back(fs::path(PRAX_SOURCE_MODELS).parent_path() / "studio/dist");
+#endif
+  for (const fs::path& candidate : candidates) {
+    std::error_code error;
+    if (fs::exists(candidate / "index.html", error)) return candidate;
+  }
+  return {};
+}
+
 fs::path resolve_model(const fs::path& name) {
   if (name == "nano") return embedded_model_path();
   const std::string text = name.string();

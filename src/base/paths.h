@@ -22,6 +22,10 @@ std::vector<std::filesystem::path> embedded_model_candidates();
 //! The first candidate that holds a model_index.json. Throws Error(checkpoint) that names the places.
 std::filesystem::path embedded_model_path();
 
+//! The built studio (index.html and what it loads): beside an installation, else in the source tree of a development
+//! build; empty when it is in neither.
+std::filesystem::path studio_path();
+
 //! A model as people name it: "nano" is the embedded one, anything else a folder (a leading "~/" is the home folder,
 //! also where no shell expanded it). A folder called "nano" is reached as "./nano".
 std::filesystem::path resolve_model(const std::filesystem::path& name);

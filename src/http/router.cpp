@@ -64,6 +64,8 @@ Router::Match Router::match(Request& request) const {
     std::map<std::string, std::string, std::less<>> captures;
     const int64_t score = fit(route->pattern, path, captures);
     if (score < 0 || score < best) continue;
+    // What takes every path says nothing of the methods of one.
+    if (route->pattern.starts_with("/{") && takes_rest(route->pattern) && route->method != method) continue;
     if (score > best) {
       best = score;
       found = {};

@@ -191,6 +191,11 @@ void Attempt::render() {
   };
   monitor.report("load", 0, 1);
   fetch_inputs();
+  if (job_.model.empty()) {
+    monitor.report("load", 1, 1);
+    return join({});
+  }
+  cut_placed_inputs(job_, inputs_);
   JobPlan plan = plan_job(job_, around_.catalog, inputs_);
   pipelines::Pipeline& pipeline = around_.pipelines.get(plan);
   check_arguments(pipeline);
@@ -211,8 +216,35 @@ void Attempt::render() {
                 "leave num_videos_per_prompt out, and send several requests");
   monitor.report("load", 1, 1);
   monitor.after_step = [&](const pipelines::Run& r) { after_step(pipeline, r); };
+  describe(run, pipeline.reference_class(), plan.dtype);
+  // What is joined with clips is compressed twice: here as good as without loss.
+  const fs::path made = folder_ / "made.mp4";
+  const bool joins = !job_.settings.parts.empty();
+  constexpr int nearly_lossless = 4;
   pipeline.generate(
-      run, [&](int64_t) { return open_sinks(run, pipeline.reference_class(), plan.dtype); }, monitor);
+      run,
+      [&](int64_t) {
+        return joins ? media::open_writer(made, {.metadata = {}, .quality = nearly_lossless, .poster = false})
+                     : open_sinks();
+      },
+      monitor);
+  if (joins) join(made);
+}
+
+void Attempt::join(const fs::path& made) {
+  const Settings& s = job_.settings;
+  if (description_.empty()) {
+    description_ = {{"kind", std::string(name_of(job_.kind))}, {"settings", to_json(s).dump()}};
+    if (!job_.prompt.empty()) description_["prompt"] = job_.prompt;
+  }
+  const auto parts = joined_parts(job_, inputs_, made);
+  const auto format = media::cut_format(parts, s.width, s.height, s.fps);
+  const auto sink = open_sinks();
+  media::cut(parts, format, *sink, [&](int64_t done) {
+    heart_.token().check();
+    estimate_.update({"decode", done, format.frames});
+    heart_.set_progress(estimate_.job_progress());
+  });
 }
 
 void Attempt::after_step(pipelines::Pipeline& pipeline, const pipelines::Run& run) {
@@ -245,15 +277,18 @@ void Attempt::keep_run(bool now) {
   uploaded_at_ = Clock::now();
 }
 
-std::unique_ptr<media::FrameSink> Attempt::open_sinks(const pipelines::Run& run, const std::string& reference_class,
-                                                      const std::string& dtype) {
-  media::WriterOptions options;
-  options.quality = around_.options.quality;
-  options.metadata = pipelines::describe(run, reference_class, job_.model, pipelines::compute_dtype(dtype));
-  options.metadata["model"] = job_.model;
+void Attempt::describe(const pipelines::Run& run, const std::string& reference_class, const std::string& dtype) {
+  description_ = pipelines::describe(run, reference_class, job_.model, pipelines::compute_dtype(dtype));
+  description_["model"] = job_.model;
   json arguments = run.request.arguments;
   move_paths(arguments, inputs_.string() + "/", "");
-  options.metadata["arguments"] = arguments.dump();
+  description_["arguments"] = arguments.dump();
+}
+
+std::unique_ptr<media::FrameSink> Attempt::open_sinks() {
+  media::WriterOptions options;
+  options.quality = around_.options.quality;
+  options.metadata = description_;
   std::vector<std::unique_ptr<media::FrameSink>> sinks;
   sinks.push_back(std::make_unique<NotedFormat>(made_, media::open_writer(folder_ / "video.mp4", options)));
   sinks.push_back(media::open_thumbnail(folder_ / "thumbnail.webp"));

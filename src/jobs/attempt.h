@@ -8,6 +8,7 @@
 #include "jobs/progress_estimate.h"
 #include "jobs/render_job.h"
 #include "jobs/worker.h"
+#include "media/metadata.h"
 #include "pipelines/run_keeper.h"
 
 namespace prax::jobs {
@@ -50,8 +51,12 @@ private:
   void check_arguments(const pipelines::Pipeline& pipeline) const;
   void after_step(pipelines::Pipeline& pipeline, const pipelines::Run& run);
   void keep_run(bool now);
-  std::unique_ptr<media::FrameSink> open_sinks(const pipelines::Run& run, const std::string& reference_class,
-                                               const std::string& dtype);
+  //! What goes into the files of a job that a model makes.
+  void describe(const pipelines::Run& run, const std::string& reference_class, const std::string& dtype);
+  //! The files of the result.
+  std::unique_ptr<media::FrameSink> open_sinks();
+  //! Joins the settings' parts; `made` is what a model made before.
+  void join(const std::filesystem::path& made);
   ResultFile stored(const std::string& variant, const std::filesystem::path& file, const std::string& media_type);
   void review_result();
   void publish();
@@ -75,6 +80,7 @@ private:
   std::optional<int64_t> uploaded_step_;
   std::chrono::steady_clock::time_point uploaded_at_, previewed_at_;
   media::VideoFormat made_;
+  media::Metadata description_;
   bool reviewing_ = false;
 };
 

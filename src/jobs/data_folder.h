@@ -14,6 +14,7 @@ namespace prax::jobs {
 //!
 //!   prax.db            the store, unless --database names PostgreSQL (with prax.db-wal and prax.db-shm while in use)
 //!   storage/results/   <job id>/<fence>/video.mp4, thumbnail.webp, spritesheet.jpg
+//!                      <job id>/formats/video.webm, video.gif, video.zip: made when they were asked for
 //!   storage/inputs/    <job id>/...: pictures and clips that were handed in
 //!   storage/runs/      <job id>/run.prax: running jobs after their last saved step
 //!   work/              <job id>-<fence>/: what a worker of this machine is making; removed when it is done

@@ -15,10 +15,14 @@ constexpr std::array<std::pair<JobStatus, std::string_view>, 5> statuses{{{JobSt
                                                                           {JobStatus::completed, "completed"},
                                                                           {JobStatus::failed, "failed"},
                                                                           {JobStatus::cancelled, "cancelled"}}};
-constexpr std::array<std::pair<JobKind, std::string_view>, 4> kinds{{{JobKind::create, "create"},
+constexpr std::array<std::pair<JobKind, std::string_view>, 8> kinds{{{JobKind::create, "create"},
                                                                      {JobKind::remix, "remix"},
                                                                      {JobKind::edit, "edit"},
-                                                                     {JobKind::extension, "extension"}}};
+                                                                     {JobKind::extension, "extension"},
+                                                                     {JobKind::cut, "cut"},
+                                                                     {JobKind::blend, "blend"},
+                                                                     {JobKind::upscale, "upscale"},
+                                                                     {JobKind::storyboard, "storyboard"}}};
 
 template <typename T, size_t N>
 std::string_view name_in(const std::array<std::pair<T, std::string_view>, N>& table, T value) {

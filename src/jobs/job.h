@@ -22,14 +22,14 @@ JobStatus job_status_named(std::string_view name);
 inline bool is_final(JobStatus status) { return status > JobStatus::in_progress; }
 
 //! How a job came to be; the worker needs only the settings.
-enum class JobKind { create, remix, edit, extension };
+enum class JobKind { create, remix, edit, extension, cut, blend, upscale, storyboard };
 std::string_view name_of(JobKind kind);
 JobKind job_kind_named(std::string_view name);
 
 //! Why a job failed. Codes: "cancelled", "invalid_input" (a picture or clip that was handed in, or settings that the
 //! model cannot do), "model_unavailable", "out_of_memory", "disk_full", "worker_crashed" (it ended its worker too
 //! often), "storage_unavailable", "refused_by_policy" (the operator's review program), "review_failed" (it could not be
-//! run), "source_deleted", "internal_error".
+//! run), "source_failed" (a video that it waited for was not made), "source_deleted", "internal_error".
 struct JobError {
   std::string code;
   std::string message;  //!< one sentence, then what to do
@@ -77,6 +77,19 @@ struct JobOutcome {
   double seconds = 0;  //!< length that was really made, first to last picture; 0 to leave Job::seconds as it is
 };
 
+//! A video that another one is made from.
+struct SourceOf {
+  std::string id;
+  std::string kind;  //!< a JobKind's name, or "again" for the same with a change
+  bool operator==(const SourceOf&) const = default;
+};
+
+//! What the owner says of a job; absent parts stay.
+struct JobNote {
+  std::optional<std::string> title, folder;
+  std::optional<bool> favourite;
+};
+
 struct Job {
   std::string id;      //!< "video_" and 32 hex digits
   std::string key_id;  //!< owner; local_key_id without keys
@@ -93,7 +106,10 @@ struct Job {
   nlohmann::json metadata = nlohmann::json::object();  //!< the caller's own
   std::string webhook_url;                             //!< told of the end beside the key's endpoints; "" for none
   std::optional<std::string> source_id;                //!< the job that this one remixes, edits or extends
-  int priority = 0;                                    //!< higher first; at most the key's max_priority
+  std::vector<std::string> waits_for;                  //!< jobs that had to be completed before this one could begin
+  std::string title, folder;                           //!< as the owner says
+  bool favourite = false;
+  int priority = 0;  //!< higher first; at most the key's max_priority
   int attempts = 0;  //!< times a worker began or resumed it (drained ones are not counted)
   std::optional<JobError> error;
   JobCost cost;
@@ -120,11 +136,19 @@ struct NewJob {
   nlohmann::json metadata = nlohmann::json::object();
   std::string webhook_url;
   std::optional<std::string> source_id;
+  std::vector<SourceOf> more_sources = {};  //!< beside source_id, which is of the job's kind
+  //! Jobs that must be completed first: until then this one is not claimed, and it fails when one of them does. Their
+  //! videos are inputs with the storage_name result_of(id).
+  std::vector<std::string> waits_for = {};
+  std::string title = {};
   int priority = 0;
   std::string request_id;  //!< for the audit log
   //! The caller's Idempotency-Key and a hash of the request; "" for none. Remembered for a day.
   std::string idempotency_key, request_hash;
 };
+
+//! Stands for the video of a job that is not completed, as InputFile::storage_name.
+inline std::string result_of(const std::string& job_id) { return "result:" + job_id; }
 
 std::string new_job_id();        //!< "video_..."
 std::string new_character_id();  //!< "char_..."

@@ -9,7 +9,7 @@ const std::string job_columns =
     " settings, seconds, inputs, results, metadata, webhook_url, source_id, priority, attempts, error_code,"
     " error_message, inference_seconds, peak_memory_mb, created_at, started_at, completed_at, expires_at, disposed, "
     "worker,"
-    " version";
+    " version, waits_for, title, folder, favourite";
 
 namespace {
 
@@ -52,6 +52,14 @@ std::vector<InputFile> inputs_of(const std::string& text) {
   return inputs;
 }
 
+std::vector<ResultFile> results_of(const std::string& text) {
+  std::vector<ResultFile> results;
+  for (const json& f : own_json(text))
+    results.push_back({f.value("variant", ""), f.value("storage_name", ""), f.value("media_type", ""),
+                       f.value("bytes", uint64_t{0}), f.value("sha256", "")});
+  return results;
+}
+
 Job job_of(Row row) {
   Job j;
   j.id = row.text();
@@ -70,9 +78,7 @@ Job job_of(Row row) {
   j.settings = settings_from_json(own_json(row.text()));
   j.seconds = row.real();
   j.inputs = inputs_of(row.text());
-  for (const json& f : own_json(row.text()))
-    j.results.push_back({f.value("variant", ""), f.value("storage_name", ""), f.value("media_type", ""),
-                         f.value("bytes", uint64_t{0}), f.value("sha256", "")});
+  j.results = results_of(row.text());
   j.metadata = own_json(row.text());
   j.webhook_url = row.text();
   j.source_id = row.maybe_text();
@@ -90,6 +96,10 @@ Job job_of(Row row) {
   j.expired = row.flag() && j.status == JobStatus::completed;
   j.worker = row.text();
   j.version = row.integer();
+  for (const json& id : own_json(row.text())) j.waits_for.push_back(id.get<std::string>());
+  j.title = row.text();
+  j.folder = row.text();
+  j.favourite = row.flag();
   return j;
 }
 

@@ -19,16 +19,6 @@ constexpr size_t secret_bytes = 32;
 constexpr size_t secret_digits = 43;   // 62^43 > 2^256
 constexpr size_t checksum_digits = 6;  // 62^6 > 2^32
 
-//! CRC-32 as of IEEE 802.3 (reflected 0xEDB88320), the one of GitHub's tokens.
-uint32_t crc32(std::string_view text) {
-  uint32_t crc = 0xFFFFFFFF;
-  for (const char c : text) {
-    crc ^= static_cast<uint8_t>(c);
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (0xEDB88320U & (0U - (crc & 1U)));
-  }
-  return ~crc;
-}
-
 //! A big-endian number in base 62, with leading zeros.
 std::string base62(std::vector<uint8_t> number, size_t length) {
   std::string text(length, '0');

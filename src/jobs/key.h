@@ -12,6 +12,8 @@ namespace prax::jobs {
 
 //! Owner of everything made without keys on loopback. It has a row like every key, with no secret and no limits.
 inline constexpr const char* local_key_id = "key_local";
+//! The key of the operator's browser: it has no secret, and is used through sessions alone.
+inline constexpr const char* studio_key_id = "key_studio";
 
 //! What a key may do. A set of bits.
 enum class Scope : unsigned {
@@ -60,6 +62,12 @@ struct Key {
 
   bool may_use(std::string_view model) const;
   bool active(Time at) const { return !revoked_at && (!expires_at || *expires_at > at); }
+};
+
+//! A browser that is signed in with a key.
+struct Session {
+  std::string key_id;
+  Time created_at, expires_at;
 };
 
 //! A new key and its secret, which is nowhere else and never shown again.

@@ -63,17 +63,29 @@ KeyRing::Answer KeyRing::check(std::string_view secret) {
   return {Verdict::accepted, key};
 }
 
-bool KeyRing::still_valid(const std::string& key_id) {
-  const std::lock_guard lock(mutex_);
-  const Time at = now();
+std::optional<Key> KeyRing::active_key(const std::string& key_id, Time at) {
   refresh(at);
   auto known = by_id_.find(key_id);
   if (known == by_id_.end()) {
     auto key = store_.key(key_id);
-    if (!key) return false;
+    if (!key) return std::nullopt;
     known = by_id_.emplace(key_id, std::move(*key)).first;
   }
-  return known->second.active(at);
+  if (!known->second.active(at)) return std::nullopt;
+  return known->second;
+}
+
+std::optional<Key> KeyRing::use(const std::string& key_id) {
+  const std::lock_guard lock(mutex_);
+  const Time at = now();
+  auto key = active_key(key_id, at);
+  if (key) note_use(key_id, at);
+  return key;
+}
+
+bool KeyRing::still_valid(const std::string& key_id) {
+  const std::lock_guard lock(mutex_);
+  return active_key(key_id, now()).has_value();
 }
 
 }  // namespace prax::jobs

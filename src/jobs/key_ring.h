@@ -35,11 +35,14 @@ public:
 
   //! Notes the use. Error(io) when the store cannot be asked.
   Answer check(std::string_view secret);
+  //! The key of that id when it may be used (by a browser's session). Notes the use.
+  std::optional<Key> use(const std::string& key_id);
   //! Whether a key (of an open event stream) may still be used.
   bool still_valid(const std::string& key_id);
 
 private:
   void refresh(Time at);
+  std::optional<Key> active_key(const std::string& key_id, Time at);
   void note_use(const std::string& key_id, Time at);
   void write_uses();
 

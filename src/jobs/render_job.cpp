@@ -5,6 +5,10 @@
 #include "base/error.h"
 #include "base/paths.h"
 #include "base/suggest.h"
+#include "media/clip.h"
+#include "media/pixels.h"
+#include "media/reader.h"
+#include "media/writer.h"
 #include "pipelines/clip_files.h"
 #include "pipelines/compute_dtype.h"
 
@@ -15,12 +19,11 @@ using nlohmann::json;
 
 namespace {
 
-const InputFile& input_named(const Job& job, const std::string& name) {
-  const auto it = std::find_if(job.inputs.begin(), job.inputs.end(), [&](const auto& i) { return i.name == name; });
-  if (it == job.inputs.end())
-    throw Error(ErrorKind::input, "the job has no input '" + name + "'",
-                "hand the picture or clip in with the request");
-  return *it;
+//! Where a placed input is: the input itself, or the frames of it that were cut out.
+fs::path placed_path(const Job& job, const PlacedInput& placed, const fs::path& inputs) {
+  if (placed.count == 0) return input_path(inputs, input_named(job, placed.input));
+  return inputs / (placed.input + (placed.from < 0 ? "-last" : "-from") + std::to_string(std::abs(placed.from)) + "-" +
+                   std::to_string(placed.count));
 }
 
 pipelines::Intent intent_of(const Job& job, const fs::path& inputs) {
@@ -30,7 +33,8 @@ pipelines::Intent intent_of(const Job& job, const fs::path& inputs) {
   if (!s.image.empty()) intent.image = file(s.image);
   if (!s.video.empty()) intent.video = file(s.video);
   if (!s.extend.empty()) intent.extend = file(s.extend);
-  for (const PlacedInput& c : s.conditions) intent.conditions.push_back({file(c.input), c.frame, c.strength});
+  for (const PlacedInput& c : s.conditions)
+    intent.conditions.push_back({placed_path(job, c, inputs), c.frame, c.strength});
   for (const PromptShot& shot : s.shots) intent.shots.push_back({shot.prompt, shot.seconds});
   intent.strength = s.strength;
   intent.loop = s.loop;
@@ -59,6 +63,43 @@ pipelines::Request request_of(const Job& job, const CatalogModel& model) {
 }
 
 }  // namespace
+
+const InputFile& input_named(const Job& job, const std::string& name) {
+  const auto it = std::find_if(job.inputs.begin(), job.inputs.end(), [&](const auto& i) { return i.name == name; });
+  if (it == job.inputs.end())
+    throw Error(ErrorKind::input, "the job has no input '" + name + "'",
+                "hand the picture or clip in with the request");
+  return *it;
+}
+
+void cut_placed_inputs(const Job& job, const fs::path& inputs) {
+  for (const PlacedInput& placed : job.settings.conditions) {
+    const fs::path target = placed_path(job, placed, inputs);
+    if (std::error_code ignored; placed.count == 0 || fs::exists(target, ignored)) continue;
+    const fs::path source = input_path(inputs, input_named(job, placed.input));
+    const media::VideoInfo info = media::probe(source);
+    media::ClipOptions options;
+    options.start_frame = std::max<int64_t>(0, placed.from < 0 ? info.frames + placed.from : placed.from);
+    options.max_frames = placed.count;
+    media::ClipReader reader(source, options);
+    const auto sink = media::open_writer(target);
+    sink->begin({info.width, info.height, std::min(placed.count, info.frames - options.start_frame), info.fps});
+    std::vector<float> rgb;
+    while (const auto picture = reader.next()) {
+      media::to_floats(picture->rgb, rgb);
+      sink->frame(rgb);
+    }
+    sink->finish();
+  }
+}
+
+std::vector<media::CutPart> joined_parts(const Job& job, const fs::path& inputs, const fs::path& made) {
+  std::vector<media::CutPart> parts;
+  for (const JoinedPart& part : job.settings.parts)
+    parts.push_back({part.input.empty() ? made : input_path(inputs, input_named(job, part.input)), part.start, part.end,
+                     part.crossfade});
+  return parts;
+}
 
 fs::path input_path(const fs::path& inputs, const InputFile& input) {
   const std::string& type = input.media_type;

@@ -76,7 +76,36 @@ const std::vector<std::string> version_1 = {
     "INSERT INTO keys (id, hash, name, note, hint, scopes, models, max_priority, created_at) VALUES"
     " ('key_local', NULL, 'local', 'what is made without a key on this machine', '', 15, '[]', 1000, 0)"};
 
-const std::vector<const std::vector<std::string>*> versions = {&version_1};
+// The studio: sessions of browsers, what people say of their videos, where videos came from, jobs that wait for others.
+const std::vector<std::string> version_2 = {
+    "CREATE TABLE sessions (hash TEXT PRIMARY KEY, key_id TEXT NOT NULL REFERENCES keys (id),"
+    " created_at BIGINT NOT NULL, expires_at BIGINT NOT NULL)",
+    "CREATE INDEX sessions_of_key ON sessions (key_id)", "CREATE INDEX sessions_by_end ON sessions (expires_at)",
+
+    "ALTER TABLE jobs ADD COLUMN title TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE jobs ADD COLUMN favourite BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN folder TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE jobs ADD COLUMN waits_for TEXT NOT NULL DEFAULT '[]'",
+    // What a search looks through, in lower case.
+    "ALTER TABLE jobs ADD COLUMN search TEXT NOT NULL DEFAULT ''",
+    "UPDATE jobs SET search = LOWER(prompt || ' ' || id || ' ' || model)",
+    "CREATE INDEX jobs_in_folder ON jobs (key_id, folder) WHERE folder <> ''",
+
+    // Which video came from which, kept while one of the two is there.
+    "CREATE TABLE sources (job_id TEXT NOT NULL, source_id TEXT NOT NULL, kind TEXT NOT NULL,"
+    " PRIMARY KEY (job_id, source_id))",
+    "CREATE INDEX sources_by_source ON sources (source_id)",
+    "INSERT INTO sources (job_id, source_id, kind) SELECT id, source_id, kind FROM jobs WHERE source_id IS NOT NULL",
+
+    // Jobs that are not finished, and those that wait for them.
+    "CREATE TABLE waiting (job_id TEXT NOT NULL, source_id TEXT NOT NULL, PRIMARY KEY (job_id, source_id))",
+    "CREATE INDEX waiting_by_source ON waiting (source_id)",
+
+    "CREATE TABLE presets (id TEXT PRIMARY KEY, key_id TEXT NOT NULL REFERENCES keys (id), name TEXT NOT NULL,"
+    " settings TEXT NOT NULL, created_at BIGINT NOT NULL)",
+    "CREATE INDEX presets_of_key ON presets (key_id, created_at)"};
+
+const std::vector<const std::vector<std::string>*> versions = {&version_1, &version_2};
 
 }  // namespace
 

@@ -77,8 +77,19 @@ json to_json(const Settings& s) {
   if (s.guidance) out["guidance"] = *s.guidance;
   if (s.strength) out["strength"] = *s.strength;
   if (s.loop) out["loop"] = true;
-  for (const auto& c : s.conditions)
-    out["conditions"].push_back({{"input", c.input}, {"frame", c.frame}, {"strength", c.strength}});
+  for (const auto& c : s.conditions) {
+    json& placed =
+        out["conditions"].emplace_back(json{{"input", c.input}, {"frame", c.frame}, {"strength", c.strength}});
+    if (c.from != 0) placed["from"] = c.from;
+    if (c.count != 0) placed["count"] = c.count;
+  }
+  for (const auto& p : s.parts) {
+    json& part = out["parts"].emplace_back(json{{"input", p.input}, {"start", p.start}, {"crossfade", p.crossfade}});
+    if (p.end) part["end"] = *p.end;
+  }
+  if (s.before) out["before"] = true;
+  text("joined_by", s.joined_by);
+  text("upscaled_by", s.upscaled_by);
   for (const auto& shot : s.shots) out["shots"].push_back({{"prompt", shot.prompt}, {"seconds", shot.seconds}});
   for (const auto& lora : s.loras) out["loras"].push_back({{"name", lora.name}, {"weight", lora.weight}});
   if (!s.arguments.empty()) out["arguments"] = s.arguments;
@@ -106,7 +117,18 @@ Settings settings_from_json(const json& object) {
     r.take("input", c.input);
     r.take("frame", c.frame);
     r.take("strength", c.strength);
+    r.take("from", c.from);
+    r.take("count", c.count);
   });
+  reader.take_list("parts", s.parts, [](Reader& r, JoinedPart& p) {
+    r.take("input", p.input);
+    r.take("start", p.start);
+    r.take("end", p.end);
+    r.take("crossfade", p.crossfade);
+  });
+  reader.take("before", s.before);
+  reader.take("joined_by", s.joined_by);
+  reader.take("upscaled_by", s.upscaled_by);
   reader.take_list("shots", s.shots, [](Reader& r, PromptShot& shot) {
     r.take("prompt", shot.prompt);
     r.take("seconds", shot.seconds);

@@ -13,6 +13,8 @@ struct PlacedInput {
   std::string input;  //!< InputFile::name
   int64_t frame = 0;
   double strength = 1.0;
+  //! Of a clip these frames alone: the first one (counted from the end when negative) and how many; all when 0.
+  int64_t from = 0, count = 0;
   bool operator==(const PlacedInput&) const = default;
 };
 
@@ -21,6 +23,15 @@ struct PromptShot {
   std::string prompt;
   double seconds = 0;
   bool operator==(const PromptShot&) const = default;
+};
+
+//! A piece of a clip that is joined with others; see media::CutPart.
+struct JoinedPart {
+  std::string input;  //!< InputFile::name, or "" for what the model made in this job
+  double start = 0;
+  std::optional<double> end = {};
+  double crossfade = 0;
+  bool operator==(const JoinedPart&) const = default;
 };
 
 //! A LoRA by its name in the ModelCatalog.
@@ -48,6 +59,10 @@ struct Settings {
   std::string extend;              //!< InputFile::name of a clip to go on with, or ""; the result holds both
   std::vector<PlacedInput> conditions;
   std::vector<PromptShot> shots;
+  std::vector<JoinedPart> parts;  //!< the result is these, one after another
+  bool before = false;            //!< an extension whose new part comes first
+  std::string joined_by;          //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
+  std::string upscaled_by;        //!< "resize"
   std::vector<NamedLora> loras;
   std::string dtype;  //!< "bf16", "int8" or "f32"; "" for the catalogue's choice
   //! More arguments of the reference pipeline, by its names ("max_sequence_length"). No argument that names a file.

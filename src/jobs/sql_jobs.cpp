@@ -15,20 +15,6 @@ constexpr Milliseconds day(24 * 3600 * 1000);
 int64_t day_of(Time time) { return time.time_since_epoch() / day; }
 Time next_day(Time time) { return Time(day * (day_of(time) + 1)); }
 
-//! Conditions of a query whose number is not fixed.
-struct Query {
-  std::string sql;
-  Values values;
-
-  void add(const std::string& text) { sql += text; }
-  //! The text with the value's number in place of '?'.
-  void add(const std::string& text, Value value) {
-    values.push_back(std::move(value));
-    const size_t at = text.find('?');
-    sql += text.substr(0, at) + "$" + std::to_string(values.size()) + text.substr(at + 1);
-  }
-};
-
 void require_text(const std::string& text, const char* what) {
   if (invalid_utf8_offset(text) != std::string::npos || text.find('\0') != std::string::npos)
     throw Error(ErrorKind::input, std::string(what) + " holds bytes that are no text",
@@ -38,6 +24,7 @@ void require_text(const std::string& text, const char* what) {
 void require_texts(const NewJob& job) {
   require_text(job.prompt, "the prompt");
   require_text(job.requested_model, "the model's name");
+  require_text(job.title, "the title");
   require_text(job.webhook_url, "the webhook's URL");
   require_text(job.idempotency_key, "the idempotency key");
 }
@@ -115,12 +102,30 @@ void insert(Connection& c, const NewJob& job, Time at) {
   const int64_t version = next_version(c, "jobs");
   c.run(
       "INSERT INTO jobs (id, key_id, kind, status, model, requested_model, prompt, settings, seconds, inputs, metadata,"
-      " webhook_url, source_id, priority, created_at, version, charged_seconds, charged_day, stored_bytes)"
-      " VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-      {job.id, job.key_id, std::string(name_of(job.kind)), job.model, job.requested_model, job.prompt,
-       to_json(job.settings).dump(), job.seconds, json_of(job.inputs), job.metadata.dump(), job.webhook_url,
-       value_or_null(job.source_id), int64_t{job.priority}, value_of(at), version, job.charged_seconds, day_of(at),
-       static_cast<int64_t>(bytes)});
+      " webhook_url, source_id, priority, created_at, version, charged_seconds, charged_day, stored_bytes, waits_for,"
+      " title) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
+      " $20)",
+      {job.id,
+       job.key_id,
+       std::string(name_of(job.kind)),
+       job.model,
+       job.requested_model,
+       job.prompt,
+       to_json(job.settings).dump(),
+       job.seconds,
+       json_of(job.inputs),
+       job.metadata.dump(),
+       job.webhook_url,
+       value_or_null(job.source_id),
+       int64_t{job.priority},
+       value_of(at),
+       version,
+       job.charged_seconds,
+       day_of(at),
+       static_cast<int64_t>(bytes),
+       json(job.waits_for).dump(),
+       job.title});
+  index_job(c, find_job(c, job.id).value());
   c.run(
       "INSERT INTO usage (key_id, day, seconds) VALUES ($1, $2, $3)"
       " ON CONFLICT (key_id, day) DO UPDATE SET seconds = usage.seconds + excluded.seconds",
@@ -134,6 +139,7 @@ void insert(Connection& c, const NewJob& job, Time at) {
   if (!job.request_id.empty()) details["request_id"] = job.request_id;
   if (job.source_id) details["source"] = *job.source_id;
   append_audit(c, {"job.created", job.key_id, job.id, std::move(details)}, at);
+  link_sources(c, job, at);
 }
 
 }  // namespace
@@ -161,6 +167,7 @@ void end_job(Connection& c, const Job& job, JobStatus status, const JobError& er
   c.run("DELETE FROM previews WHERE job_id = $1", {job.id});
   append_audit(
       c, {status == JobStatus::cancelled ? "job.cancelled" : "job.failed", actor, job.id, {{"code", error.code}}}, at);
+  fail_waiting(c, job.id, at);
 }
 
 Accepted SqlStore::create_job(const NewJob& job, const Admission& admission) {
@@ -332,6 +339,21 @@ double SqlStore::seconds_used_today(const std::string& key_id) {
   });
 }
 
+Store::KeyUsage SqlStore::usage_of(const std::string& key_id) {
+  return database_->read([&](Connection& c) {
+    auto rows = c.run(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT), COALESCE(SUM(seconds), 0.0) FROM jobs"
+        " WHERE key_id = $1 AND status = 'completed' AND deleted_at IS NULL",
+        {key_id});
+    Row& row = rows.front();
+    KeyUsage usage;
+    usage.videos = row.integer();
+    usage.stored_bytes = row.integer();
+    usage.seconds = row.real();
+    return usage;
+  });
+}
+
 std::vector<Store::Disposal> SqlStore::disposals(int limit) {
   return database_->read([&](Connection& c) {
     std::vector<Disposal> list;
@@ -352,6 +374,10 @@ void SqlStore::disposed(const Disposal& disposal) {
   database_->write([&](Connection& c) {
     if (disposal.deleted) {
       c.run("DELETE FROM jobs WHERE id = $1 AND deleted_at IS NOT NULL", {disposal.job_id});
+      c.run(
+          "DELETE FROM sources WHERE (job_id = $1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = source_id)) OR"
+          " (source_id = $1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job_id))",
+          {disposal.job_id});
       return;
     }
     const auto job = find_job(c, disposal.job_id);

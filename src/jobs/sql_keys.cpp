@@ -125,6 +125,7 @@ bool SqlStore::revoke_key(const std::string& id, const std::string& actor) {
     if (key->revoked_at) return true;
     const Time at = now();
     c.run("UPDATE keys SET revoked_at = $2 WHERE id = $1", {id, value_of(at)});
+    c.run("DELETE FROM sessions WHERE key_id = $1", {id});
     next_version(c, "keys");
     append_audit(c, {"key.revoked", actor, id, json::object()}, at);
     return true;
@@ -137,6 +138,7 @@ int SqlStore::revoke_all_keys(const std::string& actor) {
     const auto revoked = c.run(
         "UPDATE keys SET revoked_at = $1 WHERE revoked_at IS NULL AND hash IS NOT NULL RETURNING id", {value_of(at)});
     if (revoked.empty()) return 0;
+    c.run("DELETE FROM sessions WHERE key_id <> $1", {std::string(local_key_id)});
     next_version(c, "keys");
     for (Row row : revoked) append_audit(c, {"key.revoked", actor, row.text(), {{"all", true}}}, at);
     return static_cast<int>(revoked.size());
@@ -164,7 +166,7 @@ std::optional<CreatedKey> SqlStore::rotate_key(const std::string& id, const std:
   const std::string secret = new_secret(), hash = hash_of_secret(secret);
   return database_->write([&](Connection& c) -> std::optional<CreatedKey> {
     const auto key = find_key(c, "id", id);
-    if (!key || key->revoked_at || id == local_key_id) return std::nullopt;
+    if (!key || key->revoked_at || id == local_key_id || id == studio_key_id) return std::nullopt;
     if (!find_key(c, "hash", hash)) {
       c.run("UPDATE keys SET hash = $2, hint = $3 WHERE id = $1", {id, hash, hint_of(secret)});
       next_version(c, "keys");
@@ -172,6 +174,52 @@ std::optional<CreatedKey> SqlStore::rotate_key(const std::string& id, const std:
     }
     return CreatedKey{find_key(c, "id", id).value(), secret};
   });
+}
+
+Key SqlStore::studio_key(const std::string& actor) {
+  return database_->write([&](Connection& c) {
+    const std::string id = studio_key_id;
+    const auto there = find_key(c, "id", id);
+    if (there && !there->revoked_at) return *there;
+    const Time at = now();
+    // "studio" is the hash of no secret.
+    c.run(
+        "INSERT INTO keys (id, hash, name, note, hint, scopes, models, max_priority, created_at)"
+        " VALUES ($1, 'studio', 'studio', $2, '', $3, '[]', 100, $4)"
+        " ON CONFLICT (id) DO UPDATE SET revoked_at = NULL",
+        {id, std::string("the operator's browser: whoever opens the address that prax serve prints"),
+         static_cast<int64_t>(Scope::all), value_of(at)});
+    next_version(c, "keys");
+    append_audit(c, {"key.created", actor, id, {{"name", "studio"}, {"scopes", names_of(Scope::all)}}}, at);
+    return find_key(c, "id", id).value();
+  });
+}
+
+void SqlStore::open_session(const std::string& hash, const Session& session) {
+  database_->write([&](Connection& c) {
+    c.run("DELETE FROM sessions WHERE expires_at < $1", {value_of(now())});
+    c.run("INSERT INTO sessions (hash, key_id, created_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+          {hash, session.key_id, value_of(session.created_at), value_of(session.expires_at)});
+    append_audit(c, {"session.opened", session.key_id, session.key_id, json::object()}, session.created_at);
+  });
+}
+
+std::optional<Session> SqlStore::session(const std::string& hash) {
+  return database_->read([&](Connection& c) -> std::optional<Session> {
+    auto rows = c.run("SELECT key_id, created_at, expires_at FROM sessions WHERE hash = $1 AND expires_at > $2",
+                      {hash, value_of(now())});
+    if (rows.empty()) return std::nullopt;
+    Row& row = rows.front();
+    Session session;
+    session.key_id = row.text();
+    session.created_at = row.time();
+    session.expires_at = row.time();
+    return session;
+  });
+}
+
+void SqlStore::close_session(const std::string& hash) {
+  database_->write([&](Connection& c) { c.run("DELETE FROM sessions WHERE hash = $1", {hash}); });
 }
 
 void SqlStore::note_key_uses(const std::map<std::string, Time>& last_uses) {

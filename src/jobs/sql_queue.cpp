@@ -52,7 +52,7 @@ std::optional<Candidate> waiting(Connection& c, const ClaimOptions& options) {
   auto turn = c.run(
       "SELECT w.key_id, w.priority FROM (SELECT key_id, MAX(priority) AS priority, MIN(created_at) AS since FROM jobs "
       "WHERE status = 'queued'" +
-          models +
+          waits_for_nothing + models +
           " GROUP BY key_id) AS w JOIN keys ON keys.id = w.key_id WHERE keys.max_running IS NULL OR keys.max_running >"
           " (SELECT COUNT(*) FROM jobs AS r WHERE r.status = 'in_progress' AND r.key_id = w.key_id)"
           " ORDER BY w.priority DESC, keys.served, w.since, w.key_id LIMIT 1",
@@ -62,7 +62,7 @@ std::optional<Candidate> waiting(Connection& c, const ClaimOptions& options) {
   values = {key_id, turn.front().integer()};
   const std::string same_models = only_models(options, values);
   return first_of(c.run("SELECT id, fruitless FROM jobs WHERE status = 'queued' AND key_id = $1 AND priority = $2" +
-                            same_models + " ORDER BY created_at, id LIMIT 1",
+                            waits_for_nothing + same_models + " ORDER BY created_at, id LIMIT 1",
                         values));
 }
 
@@ -167,6 +167,7 @@ Standing SqlStore::complete(const Lease& lease, const JobOutcome& outcome) {
       return before.empty() ? standing(c, lease) : Standing::ours;  // an earlier try had gone through
     }
     c.run("DELETE FROM previews WHERE job_id = $1", {lease.job_id});
+    hand_on(c, lease.job_id, outcome.results);
     const Job job = find_job(c, lease.job_id).value();
     append_audit(c,
                  {"job.completed",

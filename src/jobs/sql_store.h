@@ -19,6 +19,11 @@ public:
   int64_t latest_version() override;
   std::optional<Job> cancel_job(const std::string& id, const std::string& actor) override;
   bool delete_job(const std::string& id, const std::string& actor) override;
+  std::optional<Job> note_job(const std::string& id, const JobNote& note) override;
+  LibraryPage library(const LibraryQuery& query) override;
+  Family family(const std::string& id, const std::string& key_id, int most) override;
+  std::vector<Job> completed_of(const std::string& model, int limit) override;
+  bool add_result(const std::string& id, const ResultFile& result) override;
   QueueStats queue_stats() override;
   int64_t jobs_ahead(const std::string& id) override;
   std::string preview(const std::string& id) override;
@@ -38,6 +43,11 @@ public:
   std::optional<Character> character(const std::string& id) override;
   std::vector<Character> characters(const std::string& key_id) override;
 
+  void put_preset(const Preset& preset) override;
+  std::optional<Preset> preset(const std::string& id) override;
+  std::vector<Preset> presets(const std::string& key_id) override;
+  bool delete_preset(const std::string& id) override;
+
   CreatedKey create_key(const NewKey& key, const std::string& actor) override;
   std::vector<Key> keys() override;
   std::optional<Key> key(const std::string& id) override;
@@ -47,8 +57,14 @@ public:
   int revoke_all_keys(const std::string& actor) override;
   int cancel_jobs_of(const std::string& key_id, const std::string& actor) override;
   std::optional<CreatedKey> rotate_key(const std::string& id, const std::string& actor) override;
+  Key studio_key(const std::string& actor) override;
   void note_key_uses(const std::map<std::string, Time>& last_uses) override;
   double seconds_used_today(const std::string& key_id) override;
+  KeyUsage usage_of(const std::string& key_id) override;
+
+  void open_session(const std::string& hash, const Session& session) override;
+  std::optional<Session> session(const std::string& hash) override;
+  void close_session(const std::string& hash) override;
 
   void put_webhook(const WebhookEndpoint& endpoint) override;
   std::optional<WebhookEndpoint> webhook(const std::string& id) override;
@@ -71,6 +87,36 @@ private:
 };
 
 // Parts of transactions, shared by the files that implement SqlStore.
+
+//! Conditions of a query whose number is not fixed.
+struct Query {
+  std::string sql;
+  Values values;
+
+  void add(const std::string& text) { sql += text; }
+  //! The text with the value's number in place of '?'.
+  void add(const std::string& text, Value value) {
+    values.push_back(std::move(value));
+    const size_t at = text.find('?');
+    sql += text.substr(0, at) + "$" + std::to_string(values.size()) + text.substr(at + 1);
+  }
+};
+
+//! What a search looks through: lower case, whatever the script.
+std::string search_text(const Job& job);
+//! Writes it into the job's row.
+void index_job(Connection& c, const Job& job);
+
+//! Condition of a job in the queue that nothing else must be finished for.
+extern const std::string waits_for_nothing;
+//! Notes what a new job is made from and waits for. It fails at once when that is gone or has failed.
+void link_sources(Connection& c, const NewJob& job, Time at);
+//! A job is completed: those that wait for it get its video as their input.
+void hand_on(Connection& c, const std::string& id, const std::vector<ResultFile>& results);
+//! A job ended otherwise: those that wait for it fail.
+void fail_waiting(Connection& c, const std::string& id, Time at);
+//! Files of a job as json_of() wrote them.
+std::vector<ResultFile> results_of(const std::string& json);
 
 //! The next number of a counter ("jobs", "keys").
 int64_t next_version(Connection& c, const char* counter);

@@ -57,6 +57,43 @@ struct JobPage {
   bool has_more = false;
 };
 
+//! Which of a key's jobs a library shows.
+struct LibraryQuery {
+  std::string key_id;
+  std::string text;  //!< words that all occur in prompt, title, id or settings, in any case
+  std::optional<std::string> folder;
+  std::optional<bool> favourite;
+  std::string model;                     //!< "" for all
+  std::vector<JobStatus> statuses = {};  //!< empty for all
+  std::optional<JobKind> kind;
+  bool newest_first = true;
+  std::string after;
+  int limit = 50;
+};
+
+struct LibraryPage : JobPage {
+  int64_t total = 0;                       //!< on all pages
+  std::map<std::string, int64_t> folders;  //!< of the key: how many jobs each holds
+};
+
+//! A job with all that it came from and all that came from it.
+struct Family {
+  struct Edge {
+    std::string from, to;  //!< from the source
+    std::string kind;      //!< SourceOf::kind
+  };
+  std::vector<Job> jobs;
+  std::vector<std::string> deleted;  //!< ids of members that are gone
+  std::vector<Edge> edges;
+};
+
+//! Settings that a key keeps under a name.
+struct Preset {
+  std::string id, key_id, name;
+  nlohmann::json settings = nlohmann::json::object();
+  Time created_at;
+};
+
 struct QueueStats {
   int64_t queued = 0, in_progress = 0, completed = 0, failed = 0, cancelled = 0;
   std::optional<Time> oldest_queued_at;
@@ -119,6 +156,16 @@ public:
   //! Cancels it if need be and makes it invisible at once; its files go with the next Housekeeping round. False when
   //! there is none.
   virtual bool delete_job(const std::string& id, const std::string& actor) = 0;
+  //! The job after that; nullopt when there is none.
+  virtual std::optional<Job> note_job(const std::string& id, const JobNote& note) = 0;
+  virtual LibraryPage library(const LibraryQuery& query) = 0;
+  //! At most so many members, the nearest ones; jobs of other keys than `key_id` ("" for none) are left out.
+  virtual Family family(const std::string& id, const std::string& key_id, int most = 200) = 0;
+  //! The newest completed jobs of a model, for estimates.
+  virtual std::vector<Job> completed_of(const std::string& model, int limit) = 0;
+  //! Another file of a completed job, which takes the place of the one of the same variant. False when the job is gone
+  //! or has no results any more: then the file is to be removed.
+  virtual bool add_result(const std::string& id, const ResultFile& result) = 0;
   virtual QueueStats queue_stats() = 0;
   //! How many jobs will probably be served before this one; 0 when it is not queued.
   virtual int64_t jobs_ahead(const std::string& id) = 0;
@@ -156,6 +203,12 @@ public:
   virtual std::optional<Character> character(const std::string& id) = 0;
   virtual std::vector<Character> characters(const std::string& key_id) = 0;
 
+  // Presets
+  virtual void put_preset(const Preset& preset) = 0;  //!< creates or replaces
+  virtual std::optional<Preset> preset(const std::string& id) = 0;
+  virtual std::vector<Preset> presets(const std::string& key_id) = 0;
+  virtual bool delete_preset(const std::string& id) = 0;
+
   // Keys
   virtual CreatedKey create_key(const NewKey& key, const std::string& actor) = 0;
   virtual std::vector<Key> keys() = 0;
@@ -172,9 +225,24 @@ public:
   virtual int cancel_jobs_of(const std::string& key_id, const std::string& actor) = 0;
   //! A new secret for the same key; the old one is refused from now on. nullopt when there is no such active key.
   virtual std::optional<CreatedKey> rotate_key(const std::string& id, const std::string& actor) = 0;
+  //! The key of the operator's browser (studio_key_id), active: made when there is none, and made anew when it was
+  //! revoked.
+  virtual Key studio_key(const std::string& actor) = 0;
   virtual void note_key_uses(const std::map<std::string, Time>& last_uses) = 0;
   //! Seconds of video that the key was charged with today (UTC).
   virtual double seconds_used_today(const std::string& key_id) = 0;
+  //! What the key has finished and not deleted.
+  struct KeyUsage {
+    int64_t videos = 0, stored_bytes = 0;
+    double seconds = 0;
+  };
+  virtual KeyUsage usage_of(const std::string& key_id) = 0;
+
+  // Sessions
+  //! By the hash of what the browser keeps. Sessions end with their key and at their time.
+  virtual void open_session(const std::string& hash, const Session& session) = 0;
+  virtual std::optional<Session> session(const std::string& hash) = 0;
+  virtual void close_session(const std::string& hash) = 0;
 
   // Webhooks
   virtual void put_webhook(const WebhookEndpoint& endpoint) = 0;  //!< creates or replaces

@@ -326,50 +326,86 @@ void append(Clip& clip, Picture picture, const fs::path& path) {
   clip.frames.push_back(std::move(picture));
 }
 
-//! Frame i shows what is on at i / fps seconds behind the beginning of the frame that is on now.
-void resample(FrameSource& source, double fps, int64_t most, Clip& clip, const fs::path& path) {
-  // A frame that begins this much later counts as on; times in files are rounded.
-  constexpr double early = 1e-3;
-  const double start = source.begins();
-  int64_t made = 0;
-  bool more = true;
-  while (more && made < most) {
-    const std::function<Picture()> on = source.frame();
-    double end = source.ends();
-    more = source.next();
-    if (more) end = source.begins();
-    std::optional<Picture> picture;
-    // A frame is made at least for the first moment.
-    while (made < most && (made == 0 || start + static_cast<double>(made) / fps < end - early)) {
-      if (!picture) picture = on();
-      append(clip, *picture, path);
-      ++made;
-    }
-  }
-}
-
 }  // namespace
 
-Clip read_clip(const fs::path& path, const ClipOptions& options) {
+class ClipReader::Impl {
+public:
+  Impl(const fs::path& path, const ClipOptions& options)
+      : path_(path), source_(open_source(path)), most_(options.max_frames.value_or(INT64_MAX)) {
+    fps_ = options.fps.value_or(source_->fps());
+    resamples_ = options.fps && source_->fps() > 0;
+    for (int64_t i = 0; i <= options.start_frame; ++i) {
+      if (source_->next()) continue;
+      if (i == 0) refuse(MediaKind::video, path.string(), "there is no picture in it");
+      throw Error(ErrorKind::input,
+                  path.string() + " has only " + std::to_string(i) + " frames, so it cannot start at frame " +
+                      std::to_string(options.start_frame),
+                  "Frames are counted from 0.");
+    }
+    start_ = source_->begins();
+  }
+
+  std::optional<Picture> next() {
+    if (made_ == most_) return std::nullopt;
+    if (resamples_) return resampled();
+    if (made_ > 0 && !source_->next()) return std::nullopt;
+    ++made_;
+    return source_->frame()();
+  }
+
+  double fps() const { return fps_; }
+  bool resamples() const { return resamples_; }
+
+private:
+  //! Frame i shows what is on at i / fps seconds behind the beginning of the first frame.
+  std::optional<Picture> resampled() {
+    // A frame that begins this much later counts as on; times in files are rounded.
+    constexpr double early = 1e-3;
+    for (;;) {
+      if (!on_) {
+        if (!more_) return std::nullopt;
+        on_ = source_->frame();
+        end_ = source_->ends();
+        more_ = source_->next();
+        if (more_) end_ = source_->begins();
+        picture_.reset();
+      }
+      // A frame is made at least for the first moment.
+      if (made_ == 0 || start_ + static_cast<double>(made_) / fps_ < end_ - early) {
+        if (!picture_) picture_ = on_();
+        ++made_;
+        return picture_;
+      }
+      on_ = nullptr;
+    }
+  }
+
+  fs::path path_;
+  std::unique_ptr<FrameSource> source_;
+  int64_t most_, made_ = 0;
+  double fps_ = 0, start_ = 0, end_ = 0;
+  bool resamples_ = false, more_ = true;
+  std::function<Picture()> on_;
+  std::optional<Picture> picture_;
+};
+
+ClipReader::ClipReader(const fs::path& path, const ClipOptions& options) {
   require_options(options);
-  const std::unique_ptr<FrameSource> source = open_source(path);
-  const int64_t most = options.max_frames.value_or(INT64_MAX);
+  impl_ = std::make_unique<Impl>(path, options);
+}
+ClipReader::~ClipReader() = default;
+ClipReader::ClipReader(ClipReader&&) noexcept = default;
+ClipReader& ClipReader::operator=(ClipReader&&) noexcept = default;
+std::optional<Picture> ClipReader::next() { return impl_->next(); }
+double ClipReader::fps() const { return impl_->fps(); }
+bool ClipReader::resamples() const { return impl_->resamples(); }
+
+Clip read_clip(const fs::path& path, const ClipOptions& options) {
+  ClipReader reader(path, options);
   Clip clip;
-  clip.fps = options.fps.value_or(source->fps());
-  for (int64_t i = 0; i <= options.start_frame; ++i) {
-    if (source->next()) continue;
-    if (i == 0) refuse(MediaKind::video, path.string(), "there is no picture in it");
-    throw Error(ErrorKind::input,
-                path.string() + " has only " + std::to_string(i) + " frames, so it cannot start at frame " +
-                    std::to_string(options.start_frame),
-                "Frames are counted from 0.");
-  }
-  if (options.fps && source->fps() > 0) {
-    resample(*source, *options.fps, most, clip, path);
-    return clip;
-  }
-  for (int64_t i = 0; i < most && (i == 0 || source->next()); ++i) append(clip, source->frame()(), path);
-  if (options.fps && clip.frames.size() > 1) {
+  clip.fps = reader.fps();
+  while (auto picture = reader.next()) append(clip, *std::move(picture), path);
+  if (options.fps && !reader.resamples() && clip.frames.size() > 1) {
     throw Error(ErrorKind::usage, path.string() + " has no frame rate of its own, so it cannot be read at another",
                 "Leave the frame rate out to take each picture as one frame.");
   }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -35,6 +36,25 @@ struct ClipOptions {
 //! No more frames are held than asked for. Throws Error(usage) for options that cannot be, Error(io) when the source
 //! is not there, Error(input) when it holds no pictures, is damaged, ends in garbage or has no frame at `start_frame`.
 Clip read_clip(const std::filesystem::path& path, const ClipOptions& options = {});
+
+//! The same one frame after another: no more than two are in memory, however long the clip is.
+class ClipReader {
+public:
+  explicit ClipReader(const std::filesystem::path& path, const ClipOptions& options = {});
+  ~ClipReader();
+  ClipReader(ClipReader&&) noexcept;
+  ClipReader& operator=(ClipReader&&) noexcept;
+
+  //! nullopt behind the last one.
+  std::optional<Picture> next();
+  double fps() const;  //!< of what comes; 0 when the source does not say
+  //! Whether frames come at another rate than the source's (it knows its own).
+  bool resamples() const;
+
+private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 //! The last `frames` frames of a clip, or all when it has fewer. Holds no more than these. Errors as read_clip().
 Clip read_clip_tail(const std::filesystem::path& path, int64_t frames);

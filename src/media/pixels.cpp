@@ -46,6 +46,11 @@ void to_bytes(std::span<const float> values, std::span<uint8_t> bytes) {
   for (size_t i = 0; i < values.size(); ++i) bytes[i] = to_byte(values[i]);
 }
 
+void to_floats(std::span<const uint8_t> bytes, std::vector<float>& values) {
+  values.resize(bytes.size());
+  for (size_t i = 0; i < bytes.size(); ++i) values[i] = static_cast<float>(bytes[i]) / 255.0f;
+}
+
 void rgb_to_yuv420(std::span<const float> rgb, int width, int height, const YuvRule& rule, const YuvPlanes& planes) {
   const float kg = 1.0f - rule.kr - rule.kb;
   const float luma_scale = rule.full_range ? 255.0f : 219.0f;

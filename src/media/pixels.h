@@ -3,12 +3,16 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace prax::media {
 
 //! 0..1 to 0..255, rounded to nearest; what is outside is clamped and NaN becomes 0.
 uint8_t to_byte(float value);
 void to_bytes(std::span<const float> values, std::span<uint8_t> bytes);
+
+//! 0..255 to 0..1.
+void to_floats(std::span<const uint8_t> bytes, std::vector<float>& values);
 
 //! How R'G'B' becomes Y'CbCr.
 struct YuvRule {

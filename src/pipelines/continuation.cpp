@@ -1,6 +1,7 @@
 #include "pipelines/continuation.h"
 
 #include "base/error.h"
+#include "media/pixels.h"
 #include "pipelines/pictures.h"
 
 namespace prax::pipelines {
@@ -31,8 +32,8 @@ void Continuation::begin(const media::VideoFormat&) {
     options.max_frames = at_once;
     for (const media::Picture& picture : media::read_clip(file, options).frames) {
       const media::Picture fitted = media::resize_to_fit(picture, whole_.width, whole_.height, fit_);
-      std::vector<float> rgb(fitted.rgb.size());
-      for (size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<float>(fitted.rgb[i]) / 255.0f;
+      std::vector<float> rgb;
+      media::to_floats(fitted.rgb, rgb);
       if (at_++ < count - overlap_)
         sink_.frame(rgb);
       else

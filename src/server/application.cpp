@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/paths.h"
 #include "base/version.h"
 #include "jobs/housekeeping.h"
 #include "server/catalog.h"
@@ -57,8 +58,9 @@ void raise_file_limit() {
 
 bool has_active_key(jobs::Store& store) {
   const auto keys = store.keys();
-  return std::any_of(keys.begin(), keys.end(),
-                     [](const jobs::Key& key) { return key.id != jobs::local_key_id && key.active(jobs::now()); });
+  return std::any_of(keys.begin(), keys.end(), [](const jobs::Key& key) {
+    return key.id != jobs::local_key_id && key.id != jobs::studio_key_id && key.active(jobs::now());
+  });
 }
 
 void require_keys(const Settings& settings, jobs::Store& store) {
@@ -86,12 +88,17 @@ public:
     raise_file_limit();
     keys_ = std::make_unique<jobs::KeyRing>(*store_);
     feed_ = std::make_unique<jobs::ChangeFeed>(*store_);
-    gate_ = std::make_unique<Gate>(settings_, *keys_);
+    sessions_ = std::make_unique<Sessions>(*store_, *keys_);
+    gate_ = std::make_unique<Gate>(settings_, *keys_, *sessions_);
     events_ = std::make_unique<EventHub>(*feed_, *keys_);
     learning_ = feed_->on_job([this](const jobs::Job& job) { estimates_.learn(job); });
-    context_ = std::make_unique<Context>(
-        Context{settings_, *store_, *storage_, catalog_, estimates_, *events_, metrics_, uploads_.path(), draining_});
+    conversions_ = std::make_unique<Conversions>(*store_, *storage_, uploads_.path(), conversions_at_once());
+    context_ =
+        std::make_unique<Context>(Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_, *conversions_,
+                                          estimates_, *events_, metrics_, uploads_.path(), draining_});
+    open_studio();
     server_ = std::make_unique<http::Server>(http_settings(), router(), hooks());
+    sessions_->set_port(port());
     housekeeping_ = std::make_unique<jobs::Housekeeping>(*store_, *storage_, folder_.audit_anchor());
     webhooks_ = std::make_unique<WebhookSender>(*context_);
     if (!program.empty() && settings_.workers > 0)
@@ -105,10 +112,15 @@ public:
 
   uint16_t port() const { return server_->port(); }
 
-  std::string url() const {
-    const bool v6 = settings_.host.find(':') != std::string::npos;
-    return std::string(settings_.tls_certificate.empty() ? "http://" : "https://") + (v6 ? "[" : "") + settings_.host +
-           (v6 ? "]" : "") + ":" + std::to_string(port());
+  std::string url() const { return url_of(settings_.host); }
+
+  std::string studio_url() const {
+    if (!studio_) return {};
+    std::string host = settings_.host;
+    if (host == "0.0.0.0") host = "127.0.0.1";
+    if (host == "::") host = "::1";
+    const std::string& token = sessions_->start_token();
+    return url_of(host) + "/" + (token.empty() ? "" : "?token=" + token);
   }
 
   void run(const CancelToken& stop) {
@@ -121,7 +133,8 @@ public:
                 {"version", version()}});
     if (!settings_.no_keys && !has_active_key(*store_))
       log_.write("warning", "no_keys_yet",
-                 {{"text", "nobody can use the server before there is a key: prax keys create NAME --data " +
+                 {{"text", std::string(studio_ ? "only the studio" : "nobody") +
+                               " can use the server before there is a key: prax keys create NAME --data " +
                                settings_.data.string()}});
     if (!settings_.loopback_only() && settings_.tls_certificate.empty())
       log_.write("warning", "plain_http",
@@ -153,6 +166,26 @@ public:
   }
 
 private:
+  std::string url_of(const std::string& host) const {
+    const bool v6 = host.find(':') != std::string::npos;
+    return std::string(settings_.tls_certificate.empty() ? "http://" : "https://") + (v6 ? "[" : "") + host +
+           (v6 ? "]" : "") + ":" + std::to_string(port());
+  }
+
+  //! Each takes a thread that answers requests; half of them at most.
+  int conversions_at_once() const { return std::max(1, settings_.http_threads / 2); }
+
+  //! The pages, and the token that opens them.
+  void open_studio() {
+    if (!settings_.studio) return;
+    const fs::path& asked = settings_.studio_folder;
+    if (std::error_code ignored; !asked.empty() && !fs::exists(asked / "index.html", ignored))
+      throw Error(ErrorKind::usage, "there is no built studio in " + asked.string(),
+                  "name the folder that has its index.html with --studio, or leave it out");
+    studio_ = std::make_unique<StudioFiles>(asked.empty() ? studio_path() : asked);
+    if (!settings_.no_keys) sessions_->allow_start_token();
+  }
+
   http::ServerSettings http_settings() const {
     http::ServerSettings s;
     s.host = settings_.host;
@@ -180,7 +213,13 @@ private:
     add_webhook_routes(router, *context_);
     add_live_routes(router, *context_);
     add_key_routes(router, *context_);
+    add_library_routes(router, *context_);
+    add_cut_routes(router, *context_);
+    add_storyboard_routes(router, *context_);
+    add_planning_routes(router, *context_);
+    add_session_routes(router, *context_);
     add_operation_routes(router, *context_);
+    if (studio_) add_studio_routes(router, *studio_);
     return router;
   }
 
@@ -242,8 +281,11 @@ private:
   std::unique_ptr<jobs::KeyRing> keys_;
   std::unique_ptr<jobs::ChangeFeed> feed_;
   jobs::ChangeFeed::Subscription learning_;
+  std::unique_ptr<Sessions> sessions_;
+  std::unique_ptr<StudioFiles> studio_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<EventHub> events_;
+  std::unique_ptr<Conversions> conversions_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<jobs::Housekeeping> housekeeping_;
@@ -256,6 +298,7 @@ Application::Application(Settings settings, const fs::path& program)
 Application::~Application() = default;
 uint16_t Application::port() const { return impl_->port(); }
 std::string Application::url() const { return impl_->url(); }
+std::string Application::studio_url() const { return impl_->studio_url(); }
 void Application::run(const CancelToken& stop) { impl_->run(stop); }
 
 }  // namespace prax::server

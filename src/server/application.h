@@ -20,6 +20,8 @@ public:
 
   uint16_t port() const;
   std::string url() const;
+  //! The studio's address, with the token that signs its browser in; "" without studio.
+  std::string studio_url() const;
   //! Returns when `stop` was raised and everything has ended: no new jobs, requests in flight answered, event streams
   //! closed, the workers' runs saved and given back.
   void run(const CancelToken& stop);

@@ -9,11 +9,13 @@
 #include "jobs/model_catalog.h"
 #include "jobs/result_storage.h"
 #include "jobs/store.h"
+#include "server/conversions.h"
 #include "server/estimates.h"
 #include "server/event_hub.h"
 #include "server/gate.h"
 #include "server/metrics.h"
 #include "server/outbound.h"
+#include "server/sessions.h"
 #include "server/settings.h"
 
 namespace prax::server {
@@ -24,6 +26,9 @@ struct Context {
   jobs::Store& store;
   jobs::ResultStorage& storage;
   const jobs::ModelCatalog& catalog;
+  jobs::KeyRing& keys;
+  Sessions& sessions;
+  Conversions& conversions;
   Estimates& estimates;
   EventHub& events;
   Metrics& metrics;

@@ -6,6 +6,13 @@
 #include "server/video_object.h"
 
 namespace prax::server {
+namespace {
+
+http::Event deletion_of(const std::string& id) {
+  return {"", "video.deleted", nlohmann::json{{"id", id}, {"object", "video.deleted"}, {"deleted", true}}.dump()};
+}
+
+}  // namespace
 
 EventHub::EventHub(jobs::ChangeFeed& feed, jobs::KeyRing& keys)
     : keys_(keys),
@@ -61,10 +68,15 @@ void EventHub::job_changed(const jobs::Job& job) {
 
 void EventHub::job_deleted(const std::string& id) {
   for (const auto& stream : select([&](const Listener& l) { return l.job_id == id; })) {
-    stream->send(
-        {"", "video.deleted", nlohmann::json{{"id", id}, {"object", "video.deleted"}, {"deleted", true}}.dump()});
+    stream->send(deletion_of(id));
     stream->close();
   }
+}
+
+void EventHub::tell_deleted(const std::string& id, const std::string& key_id) {
+  for (const auto& stream :
+       select([&](const Listener& l) { return l.job_id.empty() && (l.all_keys || l.key_id == key_id); }))
+    stream->send(deletion_of(id));
 }
 
 void EventHub::check_keys() {

@@ -30,6 +30,8 @@ public:
   size_t count() const;
   //! Ends the streams of keys that may not be used any more. To be called a few times a second.
   void check_keys();
+  //! Tells the streams of all of a key's jobs that one of them was deleted.
+  void tell_deleted(const std::string& id, const std::string& key_id);
   //! The events of a job as it is.
   static http::Event event_of(const jobs::Job& job);
 

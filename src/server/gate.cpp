@@ -78,12 +78,13 @@ Caller Gate::identify(const http::Request& request) {
   const auto secret = bearer(request);
   if (!secret) {
     if (settings_.no_keys) return without_key(request);
+    if (sessions_.has_cookie(request)) return with_cookie(request);
     throw unauthorized("There is no API key in the request; send the header 'Authorization: Bearer <key>'");
   }
   const auto answer = keys_.check(*secret);
   switch (answer.verdict) {
     case Verdict::accepted:
-      return {answer.key->id, answer.key->scopes, answer.key, {}};
+      return {answer.key->id, answer.key->scopes, answer.key, {}, {}};
     case Verdict::revoked:
       throw unauthorized("This API key was revoked; ask for a new one");
     case Verdict::expired:
@@ -112,7 +113,18 @@ Caller Gate::without_key(const http::Request& request) const {
       origin && !allows_origin(*origin) && host_of_origin(*origin) != request.headers.get("host"))
     throw HttpError(403, "origin_not_allowed",
                     "Web pages of this origin may not call the server; --cors-origins says which ones may");
-  return {jobs::local_key_id, jobs::Scope::all, {}, {}};
+  return {jobs::local_key_id, jobs::Scope::all, {}, {}, {}};
+}
+
+//! A browser sends its cookie whatever page makes the request: what changes something must come from our own pages.
+Caller Gate::with_cookie(const http::Request& request) const {
+  const auto found = sessions_.find(request);
+  if (!found) throw HttpError(401, "session_expired", "This browser is not signed in any more; sign in again");
+  const bool safe = request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS";
+  if (!safe && !from_own_page(request, false))
+    throw HttpError(403, "origin_not_allowed", "Only the server's own pages may do that with a signed-in browser");
+  const auto& [session, key] = *found;
+  return {key.id, key.scopes, key, {}, session};
 }
 
 bool Gate::allows_origin(std::string_view origin) const {
@@ -130,7 +142,7 @@ void Gate::add_cors(const http::Request& request, http::Response& response) cons
                        "x-request-id, openai-poll-after-ms, openai-processing-ms, retry-after, retry-after-ms, "
                        "x-should-retry, content-disposition, etag, content-range");
   if (request.method != "OPTIONS") return;
-  response.headers.set("access-control-allow-methods", "GET, HEAD, POST, DELETE");
+  response.headers.set("access-control-allow-methods", "GET, HEAD, POST, PATCH, DELETE");
   response.headers.set("access-control-max-age", "600");
   // Those asked for, if they are ours: a prefix cannot be written in the header.
   std::string granted;

@@ -7,6 +7,7 @@
 #include "http/router.h"
 #include "jobs/key_ring.h"
 #include "server/rate_limiter.h"
+#include "server/sessions.h"
 #include "server/settings.h"
 
 namespace prax::server {
@@ -17,6 +18,7 @@ struct Caller {
   jobs::Scope scopes = jobs::Scope::none;
   std::optional<jobs::Key> key;  //!< none without keys on loopback
   std::optional<RateLimiter::Verdict> rate;
+  std::optional<jobs::Session> session;  //!< of a browser that is signed in
 
   bool admin() const { return jobs::has(scopes, jobs::Scope::admin); }
   bool may_use(std::string_view model) const { return !key || key->may_use(model); }
@@ -38,7 +40,8 @@ inline constexpr const char* metrics = "metrics";  //!< programs of this machine
 //! The door: keys, scopes, rates, and what keeps web pages out of a server without keys.
 class Gate {
 public:
-  Gate(const Settings& settings, jobs::KeyRing& keys) : settings_(settings), keys_(keys) {}
+  Gate(const Settings& settings, jobs::KeyRing& keys, Sessions& sessions)
+      : settings_(settings), keys_(keys), sessions_(sessions) {}
 
   //! Fills Request::caller with a Caller. Throws HttpError 401, 403, 421 or 429.
   void check(http::Request& request, const http::Route& route);
@@ -48,10 +51,12 @@ public:
 private:
   Caller identify(const http::Request& request);
   Caller without_key(const http::Request& request) const;
+  Caller with_cookie(const http::Request& request) const;
   bool allows_origin(std::string_view origin) const;
 
   const Settings& settings_;
   jobs::KeyRing& keys_;
+  Sessions& sessions_;
   RateLimiter rates_;
 };
 

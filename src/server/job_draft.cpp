@@ -14,15 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t most_prompt_characters = 32'000;
 constexpr int64_t most_steps = 1000, most_side = 16'384, most_frames = 100'000;
-
-uint64_t random_seed() {
-  uint32_t seed = 0;
-  const auto bytes = random_bytes(sizeof seed);
-  std::memcpy(&seed, bytes.data(), sizeof seed);
-  return seed;
-}
 
 bool parse_side(std::string_view text, int& side) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), side);
@@ -44,13 +36,33 @@ jobs::Shape shape_or_refuse(const std::string& param, const Call& call) {
   }
 }
 
+[[noreturn]] void refuse(const jobs::Accepted& accepted) {
+  using jobs::Refusal;
+  constexpr const char* soon = "10";
+  switch (accepted.refusal) {
+    case Refusal::queue_full:
+      throw http::HttpError(503, "queue_full", accepted.reason).with("retry-after", soon);
+    case Refusal::key_queue_full:
+      throw http::HttpError(429, "queue_limit_exceeded", accepted.reason).with("retry-after", soon);
+    case Refusal::daily_budget:
+      throw http::HttpError(429, "insufficient_quota", accepted.reason).with("x-should-retry", "false");
+    case Refusal::storage_full:
+      throw http::HttpError(507, "storage_full", accepted.reason).with("x-should-retry", "false");
+    case Refusal::idempotency_mismatch:
+      throw conflict("idempotency_mismatch", accepted.reason);
+    case Refusal::priority:
+      throw http::HttpError(403, "priority_not_allowed", accepted.reason, "priority");
+    case Refusal::none:
+      break;
+  }
+  throw Error(ErrorKind::internal, "a job was refused without a reason");
+}
+
 }  // namespace
 
 JobDraft::JobDraft(const Context& context, http::Request& request, jobs::JobKind kind)
     : context_(context), request_(request), caller_(caller_of(request)), form_(request), fields_(form_, form_.tree()) {
-  if (context.draining)
-    throw http::HttpError(503, "draining", "The server is about to stop; try again in a moment")
-        .with("retry-after", "5");
+  require_running(context);
   job_.id = jobs::new_job_id();
   job_.key_id = caller_.key_id;
   job_.kind = kind;
@@ -79,9 +91,10 @@ std::string JobDraft::hash_of_request() {
   return hex(sha256(text));
 }
 
-void JobDraft::read_common() {
+void JobDraft::read_common(bool needs_prompt) {
   jobs::Settings& settings = job_.settings;
-  job_.prompt = fields_.require_text("prompt", 1, most_prompt_characters);
+  job_.prompt = needs_prompt ? fields_.require_text("prompt", 1, most_prompt_characters)
+                             : fields_.text("prompt", 0, most_prompt_characters).value_or("");
   settings.negative_prompt = fields_.text("negative_prompt", 0, most_prompt_characters).value_or("");
   constexpr int64_t largest_seed = 4'294'967'295;
   const auto seed = fields_.whole("seed", 0, largest_seed);
@@ -234,7 +247,7 @@ void JobDraft::take_shape_of(const CheckedMedia& clip) {
 
 void JobDraft::take_shape_of(const jobs::Job& source) {
   const jobs::Settings& made = source.settings;
-  const jobs::WantedShape wanted{made.width, made.height, {}, std::llround(source.seconds * made.fps) + 1, made.fps};
+  const jobs::WantedShape wanted{made.width, made.height, {}, frames_of(source), made.fps};
   set_shape(shape_or_refuse("video", [&] { return jobs::ModelCatalog::snapped(model(), wanted); }));
 }
 
@@ -248,23 +261,22 @@ jobs::Job JobDraft::finished_job(const std::string& id, const std::string& param
   return source;
 }
 
-void JobDraft::take_result(const jobs::Job& source) {
+void JobDraft::take_result(const jobs::Job& source, const std::string& name) {
   const auto result = std::find_if(source.results.begin(), source.results.end(),
                                    [](const jobs::ResultFile& file) { return file.variant == "video"; });
   if (result == source.results.end()) throw bad_field("video", "The video '" + source.id + "' has no file any more");
-  job_.source_id = source.id;
-  job_.inputs.push_back({"video", result->storage_name, result->media_type, result->bytes, result->sha256});
+  if (!job_.source_id)
+    job_.source_id = source.id;
+  else if (*job_.source_id != source.id)
+    job_.more_sources.push_back({source.id, std::string(name_of(job_.kind))});
+  job_.inputs.push_back({name, result->storage_name, result->media_type, result->bytes, result->sha256});
 }
 
 jobs::Job JobDraft::submit() {
   fields_.finish();
   try {
     for (auto& [name, media] : uploads_) job_.inputs.push_back(store_input(context_, job_.id, name, media));
-    jobs::Admission admission;
-    admission.max_queued = context_.settings.max_queued;
-    admission.max_stored_bytes = context_.settings.quota;
-    const auto accepted = context_.store.create_job(job_, admission);
-    if (accepted.refusal != jobs::Refusal::none) refuse(accepted);
+    const auto accepted = accept_job(context_, job_);
     if (accepted.replayed && !uploads_.empty()) context_.storage.remove_folder("inputs/" + job_.id);
     return *accepted.job;
   } catch (...) {
@@ -276,26 +288,54 @@ jobs::Job JobDraft::submit() {
   }
 }
 
-void JobDraft::refuse(const jobs::Accepted& accepted) const {
-  using jobs::Refusal;
-  constexpr const char* soon = "10";
-  switch (accepted.refusal) {
-    case Refusal::queue_full:
-      throw http::HttpError(503, "queue_full", accepted.reason).with("retry-after", soon);
-    case Refusal::key_queue_full:
-      throw http::HttpError(429, "queue_limit_exceeded", accepted.reason).with("retry-after", soon);
-    case Refusal::daily_budget:
-      throw http::HttpError(429, "insufficient_quota", accepted.reason).with("x-should-retry", "false");
-    case Refusal::storage_full:
-      throw http::HttpError(507, "storage_full", accepted.reason).with("x-should-retry", "false");
-    case Refusal::idempotency_mismatch:
-      throw conflict("idempotency_mismatch", accepted.reason);
-    case Refusal::priority:
-      throw http::HttpError(403, "priority_not_allowed", accepted.reason, "priority");
-    case Refusal::none:
-      break;
-  }
-  throw Error(ErrorKind::internal, "a job was refused without a reason");
+void JobDraft::read_again() {
+  constexpr size_t longest = 200;
+  const auto id = fields_.text("again_of", 1, longest);
+  if (id) job_.more_sources.push_back({find_job(context_, caller_, *id).id, "again"});
+}
+
+void JobDraft::read_title() { job_.title = fields_.text("title", 0, longest_title).value_or(""); }
+
+jobs::Accepted accept_job(const Context& context, const jobs::NewJob& job) {
+  jobs::Admission admission;
+  admission.max_queued = context.settings.max_queued;
+  admission.max_stored_bytes = context.settings.quota;
+  auto accepted = context.store.create_job(job, admission);
+  if (accepted.refusal != jobs::Refusal::none) refuse(accepted);
+  return accepted;
+}
+
+void require_running(const Context& context) {
+  if (context.draining)
+    throw http::HttpError(503, "draining", "The server is about to stop; try again in a moment")
+        .with("retry-after", "5");
+}
+
+uint64_t random_seed() {
+  uint32_t seed = 0;
+  const auto bytes = random_bytes(sizeof seed);
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
+}
+
+int64_t frames_of(const jobs::Job& job) { return std::llround(job.seconds * job.settings.fps) + 1; }
+
+void plan_extension(const jobs::CatalogModel& model, int64_t clip_frames, double seconds, jobs::NewJob& job) {
+  const pipelines::Limits& limits = model.limits;
+  jobs::Settings& settings = job.settings;
+  const auto group = static_cast<double>(limits.frame_group);
+  const int64_t seen = pipelines::context_frames(limits, clip_frames);
+  const int64_t most = std::max<int64_t>(1, (limits.most_frames - seen) / limits.frame_group);
+  const int64_t wanted = std::max<int64_t>(1, std::llround(seconds * settings.fps / group));
+  const int64_t added = std::min(wanted, most) * limits.frame_group;
+  settings.frames = seen + added;
+  job.charged_seconds = static_cast<double>(added) / settings.fps;
+  job.seconds = static_cast<double>(clip_frames + added - 1) / settings.fps;
+  if (!settings.before) return;
+  // The new part leads to the clip's first frames, which fade into it.
+  settings.extend.clear();
+  settings.conditions.push_back({.input = "video", .frame = added, .strength = 1.0, .from = 0, .count = seen});
+  settings.parts = {{}, {.input = "video", .crossfade = static_cast<double>(seen) / settings.fps}};
 }
 
 jobs::Job find_job(const Context& context, const Caller& caller, const std::string& id) {

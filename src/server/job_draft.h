@@ -23,7 +23,7 @@ public:
   jobs::NewJob& job() { return job_; }
 
   //! `prompt`, and the settings beyond the API that every kind takes.
-  void read_common();
+  void read_common(bool needs_prompt = true);
   //! The field `model`, else `usual`. HttpError 400 for an unknown one, 403 for one that the key may not use.
   const jobs::ModelCatalog::Resolved& read_model(const std::string& usual);
   //! `size`, `seconds`, `num_frames`, `fps`: what the model makes of it.
@@ -39,8 +39,12 @@ public:
     std::optional<CheckedMedia> clip;
   };
   Source read_video();
-  //! The result of a finished job as the input "video".
-  void take_result(const jobs::Job& source);
+  //! The result of a finished job as an input.
+  void take_result(const jobs::Job& source, const std::string& name = "video");
+  //! `again_of`: the video that this one makes again with a change.
+  void read_again();
+  //! `title`.
+  void read_title();
   //! `seconds` as a number or a text.
   std::optional<double> read_seconds();
   void take_upload(const std::string& name, CheckedMedia media) { uploads_.emplace_back(name, std::move(media)); }
@@ -61,7 +65,6 @@ private:
   void read_character();
   void set_shape(const jobs::Shape& shape);
   std::string hash_of_request();
-  [[noreturn]] void refuse(const jobs::Accepted& accepted) const;
 
   const Context& context_;
   http::Request& request_;
@@ -72,5 +75,21 @@ private:
   jobs::ModelCatalog::Resolved resolved_;
   std::vector<std::pair<std::string, CheckedMedia>> uploads_;
 };
+
+//! Queues a job whose inputs are stored; HttpError for what the limits refuse.
+jobs::Accepted accept_job(const Context& context, const jobs::NewJob& job);
+//! HttpError 503 while the server stops.
+void require_running(const Context& context);
+//! A seed for who gives none.
+uint64_t random_seed();
+constexpr size_t longest_title = 200;
+constexpr size_t most_prompt_characters = 32'000;
+
+//! What an extension by so many seconds comes to for the model: whole groups of frames, no more than it makes in one
+//! run. Sets frames, seconds and what is charged.
+void plan_extension(const jobs::CatalogModel& model, int64_t clip_frames, double seconds, jobs::NewJob& job);
+
+//! From the first frame to the last.
+int64_t frames_of(const jobs::Job& job);
 
 }  // namespace prax::server

@@ -86,7 +86,15 @@ Response create(const Context& context, Request& request) {
 
 Response list(const Context& context) {
   json data = json::array();
-  for (const jobs::Key& key : context.store.keys()) data.push_back(key_object(key));
+  for (const jobs::Key& key : context.store.keys()) {
+    const auto usage = context.store.usage_of(key.id);
+    json object = key_object(key);
+    object["usage"] = {{"seconds_today", context.store.seconds_used_today(key.id)},
+                       {"videos", usage.videos},
+                       {"seconds", usage.seconds},
+                       {"bytes", usage.stored_bytes}};
+    data.push_back(std::move(object));
+  }
   return json_response({{"object", "list"}, {"data", data}});
 }
 

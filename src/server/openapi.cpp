@@ -1,121 +1,15 @@
 #include "server/openapi.h"
 
 #include "base/version.h"
+#include "server/openapi_parts.h"
 
 namespace prax::server {
 namespace {
 
 using nlohmann::json;
 
-json schema_ref(const std::string& schema) { return {{"$ref", "#/components/schemas/" + schema}}; }
-
-json path_parameter(const char* name, const char* help) {
-  return {{"name", name},
-          {"in", "path"},
-          {"required", true},
-          {"description", help},
-          {"schema", {{"type", "string"}, {"minLength", 1}}}};
-}
-
-json query_parameter(const char* name, const char* help, const json& schema) {
-  return {{"name", name}, {"in", "query"}, {"required", false}, {"description", help}, {"schema", schema}};
-}
-
-json number_parameter(const char* name, const char* help, int64_t least, int64_t most, int64_t usual) {
-  return query_parameter(name, help, {{"type", "integer"}, {"minimum", least}, {"maximum", most}, {"default", usual}});
-}
-
-const char* describe(int status) {
-  switch (status) {
-    case 400:
-      return "A field, parameter or body that cannot be; `error.param` names it.";
-    case 401:
-      return "No key, or one that is unknown, revoked or expired.";
-    case 403:
-      return "The key lacks the scope or the model.";
-    case 404:
-      return "There is no such thing, or it belongs to another key.";
-    case 405:
-      return "The address has no such method.";
-    case 408:
-      return "The body came too slowly.";
-    case 409:
-      return "The state does not allow it; trying again does not help.";
-    case 410:
-      return "The video has expired.";
-    case 412:
-      return "The file is another one than If-Match names.";
-    case 413:
-      return "The body is too large.";
-    case 415:
-      return "The body is neither JSON nor multipart.";
-    case 416:
-      return "The range lies outside of the file.";
-    case 421:
-      return "Without a key only the names of this machine are answered.";
-    case 422:
-      return "It can be understood, but not be done.";
-    case 429:
-      return "Too many requests or jobs for this key; see retry-after.";
-    case 431:
-      return "The request's header is too large.";
-    case 503:
-      return "The server is full, stopping, or waits for its database; see retry-after.";
-    case 507:
-      return "There is no room to store it.";
-    default:
-      return "An error.";
-  }
-}
-
-//! An operation under construction.
-class Operation {
-public:
-  Operation(const char* id, const char* summary) : json_{{"operationId", id}, {"summary", summary}} {
-    errors({400, 401, 403, 421, 429, 431, 503});
-  }
-  Operation& open() {
-    json_["security"] = json::array();
-    for (const char* status : {"401", "403", "421", "429"}) json_["responses"].erase(status);
-    return *this;
-  }
-  Operation& parameter(json parameter) {
-    json_["parameters"].push_back(std::move(parameter));
-    return *this;
-  }
-  Operation& body(const std::string& schema, bool as_json, bool as_multipart, bool required = true) {
-    json& body = json_["requestBody"];
-    body["required"] = required;
-    if (as_json) body["content"]["application/json"]["schema"] = schema_ref(schema);
-    if (as_multipart) body["content"]["multipart/form-data"]["schema"] = schema_ref(as_json ? schema + "Form" : schema);
-    return errors({408, 413, 415});
-  }
-  Operation& ok(const std::string& schema, const char* description = "Done.") {
-    return answer(200, "application/json", schema_ref(schema), description);
-  }
-  Operation& answer(int status, const std::string& type, const json& schema, const char* description) {
-    json& response = json_["responses"][std::to_string(status)];
-    response["description"] = description;
-    response["content"][type] = schema.is_null() ? json::object() : json{{"schema", schema}};
-    return *this;
-  }
-  Operation& plain(int status, const char* description) {
-    json_["responses"][std::to_string(status)] = {{"description", description}};
-    return *this;
-  }
-  Operation& errors(std::initializer_list<int> statuses) {
-    for (const int status : statuses) answer(status, "application/json", schema_ref("Error"), describe(status));
-    return *this;
-  }
-  operator json() const { return json_; }
-
-private:
-  json json_;
-};
-
-const json video_id = path_parameter("video_id", "A video's id.");
-
 void add_videos(json& paths) {
+  const json video_id = path_parameter("video_id", "A video's id.");
   paths["/v1/videos"]["post"] = Operation("createVideo", "Make a video from a prompt")
                                     .body("CreateVideo", true, true)
                                     .ok("Video", "The video waits in the queue.")
@@ -214,6 +108,7 @@ void add_webhooks(json& paths) {
 }
 
 void add_own(json& paths) {
+  const json video_id = path_parameter("video_id", "A video's id.");
   const std::string video = "/prax/v1/videos/{video_id}";
   const json last_event{{"name", "last-event-id"},
                         {"in", "header"},
@@ -295,16 +190,23 @@ json openapi_document(const Settings& settings, const jobs::ModelCatalog& catalo
   add_webhooks(paths);
   add_own(paths);
   add_operations(paths);
+  add_studio_paths(paths);
   return {{"openapi", "3.1.0"},
           {"info",
            {{"title", "Praxinoscope"},
             {"version", version()},
             {"summary", "The Videos API on your own machine"},
             {"license", {{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
-          {"security", {{{"key", json::array()}}}},
+          {"security", {{{"key", json::array()}}, {{"session", json::array()}}}},
           {"paths", paths},
           {"components",
-           {{"securitySchemes", {{"key", {{"type", "http"}, {"scheme", "bearer"}}}}},
+           {{"securitySchemes",
+             {{"key", {{"type", "http"}, {"scheme", "bearer"}}},
+              {"session",
+               {{"type", "apiKey"},
+                {"in", "cookie"},
+                {"name", "prax_session_" + std::to_string(settings.port)},
+                {"description", "Of a browser that is signed in; the name has the server's port."}}}}},
             {"schemas", openapi_schemas(settings, catalog)}}}};
 }
 

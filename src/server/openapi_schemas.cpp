@@ -1,60 +1,11 @@
-#include <algorithm>
-
 #include "server/openapi.h"
+#include "server/openapi_parts.h"
 
 namespace prax::server {
 namespace {
 
 using nlohmann::json;
-
-json text() { return {{"type", "string"}}; }
-json text(int64_t least, int64_t most) { return {{"type", "string"}, {"minLength", least}, {"maxLength", most}}; }
-json constant(const char* value) { return {{"type", "string"}, {"const", value}}; }
-json whole() { return {{"type", "integer"}}; }
-json whole(int64_t least, int64_t most) { return {{"type", "integer"}, {"minimum", least}, {"maximum", most}}; }
-json number() { return {{"type", "number"}}; }
-json number(double least, double most) { return {{"type", "number"}, {"minimum", least}, {"maximum", most}}; }
-json flag() { return {{"type", "boolean"}}; }
-json words(const json& values) { return {{"type", "string"}, {"enum", values}}; }
-json any_object() { return {{"type", "object"}}; }
-json file() { return {{"type", "string"}, {"format", "binary"}}; }
-json list_of(const json& element) { return {{"type", "array"}, {"items", element}}; }
-json schema_ref(const std::string& schema) { return {{"$ref", "#/components/schemas/" + schema}}; }
-json nullable(json schema) {
-  schema["type"] = json::array({schema["type"], "null"});
-  return schema;
-}
-
-//! What the server answers: every property is there. More may come in later versions.
-json answer(const json& properties) {
-  json required = json::array();
-  for (const auto& [name, schema] : properties.items()) required.push_back(name);
-  return {{"type", "object"}, {"properties", properties}, {"required", required}};
-}
-
-//! What the server takes: nothing but these.
-json form_request(const json& properties, const json& required) {
-  return {{"type", "object"}, {"properties", properties}, {"required", required}, {"additionalProperties", false}};
-}
-
-//! The same in JSON, where a null is as good as nothing.
-json request(json properties, const json& required) {
-  for (auto& [name, schema] : properties.items()) {
-    if (std::find(required.begin(), required.end(), name) != required.end()) continue;
-    if (schema.contains("type")) schema = nullable(schema);
-    if (schema.contains("enum")) schema["enum"].push_back(nullptr);
-    if (schema.contains("anyOf")) schema["anyOf"].push_back({{"type", "null"}});
-  }
-  return form_request(properties, required);
-}
-
-json list_answer(const char* element) {
-  return answer({{"object", constant("list")},
-                 {"data", list_of(schema_ref(element))},
-                 {"first_id", nullable(text())},
-                 {"last_id", nullable(text())},
-                 {"has_more", flag()}});
-}
+using namespace schema;
 
 json seconds_field(const Settings& settings) {
   return {{"anyOf",
@@ -64,13 +15,10 @@ json seconds_field(const Settings& settings) {
 
 //! Fields that every way of making a video takes.
 json common_fields(const jobs::ModelCatalog& catalog) {
-  json models = json::array();
-  for (const auto* model : catalog.models()) models.push_back(model->name);
-  for (const auto& [alias, name] : catalog.aliases()) models.push_back(alias);
   json metadata{{"type", "object"}, {"maxProperties", 16}, {"additionalProperties", text(0, 512)}};
   metadata["propertyNames"] = {{"maxLength", 64}};
   return {{"prompt", text(1, 32000)},
-          {"model", words(models)},
+          {"model", words(model_names(catalog))},
           {"negative_prompt", text(0, 32000)},
           {"seed", whole(0, 4294967295)},
           {"steps", whole(1, 1000)},
@@ -102,6 +50,8 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
     fields["fps"] = number(1, 120);
     fields["loop"] = flag();
     fields["character"] = text(1, 100);
+    fields["title"] = text(0, 200);
+    fields["again_of"] = text(1, 200);
     return fields;
   };
   json create_json = create(json_only), create_form = create(form_only);
@@ -121,6 +71,7 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
   schemas["EditVideo"] = request(edit_json, {"prompt", "video"});
   schemas["EditVideoForm"] = form_request(edit_form, {"prompt", "video"});
   edit_json["seconds"] = edit_form["seconds"] = seconds_field(settings);
+  edit_json["direction"] = edit_form["direction"] = words({"after", "before"});
   schemas["ExtendVideo"] = request(edit_json, {"prompt", "video", "seconds"});
   schemas["ExtendVideoForm"] = form_request(edit_form, {"prompt", "video", "seconds"});
   schemas["CreateCharacter"] = form_request({{"name", text(1, 80)}, {"video", file()}}, {"name", "video"});
@@ -163,7 +114,7 @@ void add_videos(json& schemas) {
              {"seconds", text()},
              {"remixed_from_video_id", nullable(text())},
              {"error", {{"anyOf", {error, {{"type", "null"}}}}}},
-             {"kind", words({"create", "remix", "edit", "extension"})},
+             {"kind", words({"create", "remix", "edit", "extension", "cut", "blend", "upscale", "storyboard"})},
              {"source_video_id", nullable(text())},
              {"requested_model", text()},
              {"metadata", any_object()},
@@ -177,6 +128,13 @@ void add_videos(json& schemas) {
              {"strength", nullable(number())},
              {"loop", flag()},
              {"loras", list_of(any_object())},
+             {"title", text()},
+             {"favourite", flag()},
+             {"folder", text()},
+             {"waits_for", list_of(text())},
+             {"joined_by", nullable(text())},
+             {"upscaled_by", nullable(text())},
+             {"size_bytes", whole()},
              {"expired", flag()},
              {"inference_time_s", nullable(number())},
              {"peak_memory_mb", nullable(number())}};
@@ -273,6 +231,7 @@ json openapi_schemas(const Settings& settings, const jobs::ModelCatalog& catalog
   add_requests(schemas, settings, catalog);
   add_videos(schemas);
   add_others(schemas);
+  add_studio_schemas(schemas, settings, catalog);
   return schemas;
 }
 

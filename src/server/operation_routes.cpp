@@ -105,6 +105,10 @@ Response metrics(const Context& context) {
 
 }  // namespace
 
+http::HttpError unknown_url(const Request& request) {
+  return {404, "unknown_url", "There is nothing at " + request.method + " " + request.path.substr(0, 200)};
+}
+
 void add_operation_routes(http::Router& router, const Context& c) {
   router.add({"GET", "/healthz", [](Request&) { return Response::json(200, R"({"status":"ok"})"); }, {}, scope::open});
   router.add({"GET", "/readyz", [&c](Request&) { return ready(c); }, {}, scope::open});

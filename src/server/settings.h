@@ -23,6 +23,9 @@ struct Settings {
   int worker_threads = 0;
   int http_threads = 4;
 
+  bool studio = true;
+  std::filesystem::path studio_folder;  //!< "": where it was installed or built
+
   bool no_keys = false;
   std::filesystem::path tls_certificate, tls_key;
   std::vector<std::string> cors_origins, allowed_hosts;

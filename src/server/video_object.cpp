@@ -66,6 +66,15 @@ json video_object(const jobs::Job& job) {
   video["metadata"] = job.metadata;
   video["priority"] = job.priority;
   add_settings(video, settings);
+  video["title"] = job.title;
+  video["favourite"] = job.favourite;
+  video["folder"] = job.folder;
+  video["waits_for"] = job.waits_for;
+  video["joined_by"] = settings.joined_by.empty() ? json() : json(settings.joined_by);
+  video["upscaled_by"] = settings.upscaled_by.empty() ? json() : json(settings.upscaled_by);
+  uint64_t bytes = 0;
+  for (const auto& result : job.results) bytes += result.bytes;
+  video["size_bytes"] = bytes;
   video["expired"] = job.expired;
   video["inference_time_s"] = done ? json(job.cost.inference_seconds) : json();
   video["peak_memory_mb"] = done ? json(job.cost.peak_memory_mb) : json();

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "server/errors.h"
 #include "server/job_draft.h"
@@ -20,6 +19,8 @@ Response create(const Context& context, Request& request) {
   draft.read_model(context.catalog.default_name());
   draft.read_shape();
   draft.read_references();
+  draft.read_again();
+  draft.read_title();
   return video_response(context, draft.submit());
 }
 
@@ -73,27 +74,23 @@ Response extend(const Context& context, Request& request) {
   if (source.job) {
     draft.take_shape_of(*source.job);
     draft.take_result(*source.job);
-    clip_frames = std::llround(source.job->seconds * source.job->settings.fps) + 1;
+    clip_frames = frames_of(*source.job);
   } else {
     draft.take_shape_of(*source.clip);
     clip_frames = source.clip->frames;
     draft.take_upload("video", std::move(*source.clip));
   }
   jobs::NewJob& job = draft.job();
-  jobs::Settings& settings = job.settings;
-  settings.extend = "video";
-  const auto group = static_cast<double>(limits.frame_group);
-  // Whole groups of frames, no more than the model makes in one run: the Video says what it comes to.
-  const int64_t seen = pipelines::context_frames(limits, clip_frames);
-  const int64_t most = std::max<int64_t>(1, (limits.most_frames - seen) / limits.frame_group);
-  const int64_t wanted = std::max<int64_t>(1, std::llround(*seconds * settings.fps / group));
-  const int64_t added = std::min(wanted, most) * limits.frame_group;
-  settings.frames = seen + added;
-  job.charged_seconds = static_cast<double>(added) / settings.fps;
-  job.seconds = static_cast<double>(clip_frames + added - 1) / settings.fps;
-  if (job.seconds > context.settings.max_seconds)
-    throw bad_field("seconds", "The whole would be longer than the " +
-                                   jobs::seconds_text(context.settings.max_seconds) + " seconds that are allowed here");
+  job.settings.extend = "video";
+  const std::string direction = draft.fields().text("direction", 1, 10).value_or("after");
+  if (direction != "after" && direction != "before")
+    throw bad_field("direction", "'direction' must be after or before");
+  job.settings.before = direction == "before";
+  if (job.settings.before && !limits.takes_conditions)
+    throw bad_field("direction", "The model '" + draft.model().name + "' extends clips only after their end",
+                    "unsupported_model");
+  plan_extension(draft.model(), clip_frames, *seconds, job);
+  require_length(context, job.seconds, "seconds");
   return video_response(context, draft.submit());
 }
 
@@ -124,6 +121,7 @@ Response list(const Context& context, const Request& request) {
 Response remove(const Context& context, const Request& request) {
   const jobs::Job job = find_job(context, caller_of(request), request.capture("video_id"));
   if (!context.store.delete_job(job.id, caller_of(request).key_id)) throw not_found("video", job.id);
+  context.events.tell_deleted(job.id, job.key_id);
   return json_response({{"id", job.id}, {"object", "video.deleted"}, {"deleted", true}});
 }
 

@@ -1,5 +1,6 @@
 """A real server with the embedded model, for all tests of a run."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -20,11 +21,13 @@ class Server:
         self.data = data
         self.log = open(data.parent / (data.name + ".log"), "wb")
         self.process = subprocess.Popen(
-            [PRAX, "serve", "--data", str(data), "--port", "0", *flags],
+            [PRAX, "serve", "--data", str(data), *([] if "--port" in flags else ["--port", "0"]), *flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("listening on "), (data.parent / (data.name + ".log")).read_text()
         self.url = line.split()[-1]
+        self.studio = "" if "--no-studio" in flags else self.process.stdout.readline().split()[-1]
+        self.token = self.studio.partition("?token=")[2]
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def key(self, name="test", *flags):
@@ -52,12 +55,53 @@ class Server:
             self.log.close()
 
 
+class Browser:
+    """Requests as a page makes them, with the cookie that it was given."""
+
+    def __init__(self, server):
+        self.server, self.cookie = server, None
+
+    def send(self, method, path, body=None, site="same-origin", **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.cookie:
+            headers["Cookie"] = "theme=dark; " + self.cookie
+        if site:
+            headers["Sec-Fetch-Site"] = site
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(body)
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        if set_cookie := answer.headers.get("set-cookie"):
+            self.cookie = set_cookie.split(";")[0]
+        connection.close()
+        return answer.status, answer.headers, content
+
+    def json(self, method, path, body=None, status=200, **headers):
+        got, _, content = self.send(method, path, body, **headers)
+        assert got == status, content
+        return json.loads(content) if content else None
+
+    def sign_in(self):
+        return self.json("POST", "/prax/v1/session", {"token": self.server.token})
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     running = Server(tmp_path_factory.mktemp("server") / "data", "--private-addresses", "--header-timeout", "2s",
                      "--body-timeout", "2s", "--heartbeat", "1s")
     yield running
     assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def browser(server):
+    """The operator's browser, signed in."""
+    signed_in = Browser(server)
+    signed_in.sign_in()
+    return signed_in
 
 
 @pytest.fixture(scope="session")
@@ -110,3 +154,15 @@ def png(width=64, height=64, shade=128) -> bytes:
     data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) +
             chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+
+def wait_in(browser, video_id, status="completed", seconds=120):
+    """The video once it is finished, as the browser sees it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        video = browser.json("GET", f"/v1/videos/{video_id}")
+        if video["status"] in ("completed", "failed"):
+            assert video["status"] == status, video["error"]
+            return video
+        time.sleep(0.2)
+    raise AssertionError(f"{video_id} is {video['status']} after {seconds} s")

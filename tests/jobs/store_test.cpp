@@ -1,3 +1,6 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <fstream>
 #include <set>
@@ -279,6 +282,23 @@ TEST_P(StoredJobs, CharactersBelongToAKey) {
   EXPECT_EQ(store_->character(c.id).value().clip.storage_name, c.clip.storage_name);
   EXPECT_EQ(store_->characters(c.key_id).size(), 1u);
   EXPECT_TRUE(store_->characters(local_key_id).empty());
+}
+
+// Closing a descriptor of the file would drop the locks of all connections of this process.
+TEST(SqliteStore, KeepsItsLogWhenAnotherProcessLeaves) {
+  const ScratchFolder folder;
+  const std::string file = (folder.path() / "prax.db").string();
+  const auto first = open_store(file), second = open_store(file);
+  first->ping();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    open_store(file)->ping();
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  EXPECT_TRUE(std::filesystem::exists(file + "-wal"));
 }
 
 PRAX_FOR_EACH_STORE(StoredJobs);

@@ -1,0 +1,25 @@
+import { defineConfig } from '@playwright/test'
+
+//! The browser is Debian's; the server is the program itself (scripts/studio_tests.sh says where it is).
+export default defineConfig({
+  testDir: 'tests',
+  testMatch: '*.test.ts',
+  timeout: 60_000,
+  expect: { timeout: 20_000 },
+  workers: 1,
+  fullyParallel: false,
+  forbidOnly: !!process.env.CI,
+  reporter: [['list']],
+  outputDir: '../build/studio-tests',
+  use: {
+    browserName: 'chromium',
+    locale: 'en-GB',
+    viewport: { width: 1280, height: 800 },
+    actionTimeout: 15_000,
+    trace: 'retain-on-failure',
+    launchOptions: {
+      executablePath: process.env.PRAX_CHROMIUM ?? '/usr/bin/chromium',
+      args: ['--no-sandbox', '--disable-dev-shm-usage'], // tests may run as root, in containers
+    },
+  },
+})

@@ -1,0 +1,50 @@
+import { durationOf, expect, expectMoving, test } from './fixtures'
+import { png } from './png'
+
+test('shots of words, of a picture and of a clip become one video that says how they were joined', async ({ studio }) => {
+  await studio.getByRole('link', { name: 'Storyboard' }).click()
+  const shot = (n: number) => studio.getByRole('article', { name: `Shot ${n}` })
+  const submit = studio.getByRole('button', { name: 'Make the video' })
+  await expect(submit).toBeDisabled()
+  await shot(1).getByRole('textbox').fill('a boat on the sea')
+  await shot(2).getByRole('textbox').fill('the boat meets a whale')
+  await expect(shot(2)).toContainText('Goes on from the shot before')
+  await studio.getByRole('button', { name: 'Add a shot' }).click()
+  await shot(3).getByRole('textbox').fill('night falls')
+  await shot(3).getByLabel('Joined by').selectOption('A cut')
+  await expect(shot(3)).toContainText('A cut')
+  await studio.getByRole('button', { name: 'Add a shot' }).click()
+  await shot(4).getByText('Picture', { exact: true }).click()
+  await shot(4).locator('input[type=file]').setInputFiles({ name: 'x.png', mimeType: 'image/png', buffer: png(128, 128, 120) })
+  await shot(4).getByRole('textbox').fill('fog')
+  await expect(studio.getByText('4 shots')).toBeVisible()
+  await studio.getByLabel('Title of the whole').fill('The boat')
+  await submit.click()
+
+  const last = studio.getByRole('region', { name: 'Last storyboard' })
+  await expect(last.getByRole('listitem')).toHaveCount(4)
+  await expect(last.getByRole('listitem').nth(1)).toContainText('Goes on from the shot before')
+  await expect(last.getByRole('listitem').nth(2)).toContainText('A cut')
+  const video = last.locator('.player video')
+  await expect(video).toBeVisible({ timeout: 60_000 })
+  await expect.poll(() => durationOf(video)).toBeGreaterThan(5)
+  await expectMoving(video)
+
+  // The draft and what became of it are still there after a reload.
+  await studio.reload()
+  await expect(shot(2).getByRole('textbox')).toHaveValue('the boat meets a whale')
+  await expect(last.locator('.player video')).toBeVisible()
+})
+
+test('shots are moved and removed by the keyboard', async ({ studio }) => {
+  await studio.getByRole('link', { name: 'Storyboard' }).click()
+  const text = (n: number) => studio.getByRole('article', { name: `Shot ${n}` }).getByRole('textbox')
+  await text(1).fill('one')
+  await text(2).fill('two')
+  await studio.getByRole('button', { name: 'Shot 1 later' }).press('Enter')
+  await expect(text(1)).toHaveValue('two')
+  await expect(text(2)).toHaveValue('one')
+  await studio.getByRole('button', { name: 'Remove shot 1' }).press('Enter')
+  await expect(text(1)).toHaveValue('one')
+  await expect(studio.getByRole('article')).toHaveCount(1)
+})

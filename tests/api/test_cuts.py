@@ -1,0 +1,178 @@
+"""Videos that are made of others: cut, joined, blended, enlarged, extended at both ends, told as a storyboard."""
+
+import base64
+import io
+
+import av
+import pytest
+from conftest import Browser, png, wait_in
+
+QUICK = {"steps": 1}
+FPS, FRAMES = 12, 25
+
+
+class Film:
+    """What is in a video's file: size, rate, and the mean grey of each frame."""
+
+    def __init__(self, browser, video_id):
+        status, _, content = browser.send("GET", f"/v1/videos/{video_id}/content")
+        assert status == 200
+        with av.open(io.BytesIO(content)) as container:
+            stream = container.streams.video[0]
+            self.size, self.fps = (stream.width, stream.height), stream.average_rate
+            self.shades = [self.shade(frame) for frame in container.decode(stream)]
+
+    @staticmethod
+    def shade(frame):
+        plane = frame.reformat(format="gray").planes[0]
+        rows = bytes(plane)
+        grey = [rows[y * plane.line_size + x] for y in range(0, frame.height, 7) for x in range(0, frame.width, 7)]
+        return sum(grey) / len(grey)
+
+
+@pytest.fixture(scope="module")
+def clips(browser):
+    """Two finished clips."""
+    made = [browser.json("POST", "/v1/videos", {"prompt": prompt, "seed": seed, **QUICK})["id"]
+            for prompt, seed in (("a dark night", 1), ("a bright day", 2))]
+    for clip in made:
+        wait_in(browser, clip)
+    return made
+
+
+def test_cut_and_join(browser, clips):
+    first, second = clips
+    made = browser.json("POST", "/prax/v1/videos/cut",
+                        {"title": "Both", "parts": [{"video": first, "start": 0.5, "end": 1.5}, {"video": second}]})
+    assert made["kind"] == "cut" and made["model"] == "" and made["title"] == "Both"
+    assert made["source_video_id"] == first
+    done = wait_in(browser, made["id"])
+    film = Film(browser, made["id"])
+    assert film.size == (128, 128) and len(film.shades) == 12 + FRAMES and film.fps == FPS
+    assert done["seconds"] == made["seconds"] and done["num_frames"] == 12 + FRAMES
+    edges = browser.json("GET", f"/prax/v1/videos/{made['id']}/family")["edges"]
+    assert {(edge["from"], edge["kind"]) for edge in edges} == {(first, "cut"), (second, "cut")}
+
+
+def test_crossfade(browser, clips):
+    first, second = clips
+    made = browser.json("POST", "/prax/v1/videos/cut",
+                        {"parts": [{"video": first}, {"video": second, "crossfade": 0.5}]})["id"]
+    wait_in(browser, made)
+    joined, before, after = (Film(browser, video).shades for video in (made, first, second))
+    assert len(joined) == 2 * FRAMES - 6
+    assert abs(joined[0] - before[0]) < 3 and abs(joined[-1] - after[-1]) < 3
+    for k in range(6):
+        fresh = (k + 1) / 7
+        assert abs(joined[FRAMES - 6 + k] - ((1 - fresh) * before[FRAMES - 6 + k] + fresh * after[k])) < 3
+
+
+@pytest.mark.parametrize("parts,param", [
+    ([], "parts"), ([{"video": "video_none"}], None), ([{"start": 0}], "parts[0].video"),
+    (["self", {"start": 9}], "parts"), (["self", {"start": 1, "end": 1}], "parts"), (["self", {"crossfade": 1}], "parts"),
+    (["self", {}, {"crossfade": 5}], "parts"), (["self", {"speed": 2}], "parts[0].speed")])
+def test_cuts_that_cannot_be(browser, clips, parts, param):
+    if parts[:1] == ["self"]:
+        parts = [{"video": clips[0], **part} for part in parts[1:]]
+    error = browser.json("POST", "/prax/v1/videos/cut", {"parts": parts}, status=400 if param else 404)["error"]
+    assert error["param"] == param
+
+
+def test_only_finished_videos_are_cut(idle_server):
+    waiting = Browser(idle_server)
+    waiting.sign_in()
+    video = waiting.json("POST", "/v1/videos", {"prompt": "x"})["id"]
+    error = waiting.json("POST", "/prax/v1/videos/cut", {"parts": [{"video": video}]}, status=400)["error"]
+    assert error["code"] == "video_not_ready"
+
+
+def test_upscale(browser, clips):
+    made = browser.json("POST", "/prax/v1/videos/upscale", {"video": clips[0], "factor": 2})
+    assert made["kind"] == "upscale" and made["upscaled_by"] == "resize" and made["size"] == "256x256"
+    wait_in(browser, made["id"])
+    film = Film(browser, made["id"])
+    assert film.size == (256, 256) and len(film.shades) == FRAMES and film.fps == FPS
+    browser.json("POST", "/prax/v1/videos/upscale", {"video": clips[0], "factor": 9}, status=400)
+
+
+def test_blend_by_the_model(browser, clips):
+    first, second = clips
+    made = browser.json("POST", "/prax/v1/videos/blend", {"first": first, "second": second, "seconds": 0.7, **QUICK})
+    assert made["kind"] == "blend" and made["joined_by"] == "conditions" and made["model"] == "nano"
+    done = wait_in(browser, made["id"])
+    blended = Film(browser, made["id"])
+    frames = len(blended.shades)
+    assert blended.size == (128, 128) and frames > 2 * FRAMES and frames == round(float(done["seconds"]) * FPS) + 1
+    assert abs(blended.shades[0] - Film(browser, first).shades[0]) < 3
+    assert abs(blended.shades[-1] - Film(browser, second).shades[-1]) < 3
+
+
+def test_blend_of_what_no_model_made(browser, clips):
+    joined = browser.json("POST", "/prax/v1/videos/cut", {"parts": [{"video": clips[0]}]})["id"]
+    wait_in(browser, joined)
+    made = browser.json("POST", "/prax/v1/videos/blend", {"first": joined, "second": clips[1], "seconds": 0.5})
+    assert made["joined_by"] == "crossfade" and made["num_frames"] == 2 * FRAMES - 6
+    wait_in(browser, made["id"])
+
+
+def test_extend_before(browser, clips):
+    body = {"video": {"id": clips[0]}, "prompt": "before the night", "seconds": 1, "direction": "before", **QUICK}
+    made = browser.json("POST", "/v1/videos/extensions", body)
+    assert made["kind"] == "extension" and float(made["seconds"]) > 2
+    done = wait_in(browser, made["id"])
+    assert done["seconds"] == made["seconds"]
+    longer, clip = Film(browser, made["id"]).shades, Film(browser, clips[0]).shades
+    assert len(longer) == round(float(done["seconds"]) * FPS) + 1
+    assert all(abs(a - b) < 3 for a, b in zip(longer[-(FRAMES - 9):], clip[9:])), "the clip is not at its end"
+    browser.json("POST", "/v1/videos/extensions", {**body, "direction": "up"}, status=400)
+
+
+def test_storyboard(browser, clips):
+    picture = "data:image/png;base64," + base64.b64encode(png()).decode()
+    made = browser.json("POST", "/prax/v1/storyboards", {
+        "model": "nano", "title": "A day", "seed": 40, **QUICK,
+        "cards": [{"prompt": "dawn", "seconds": 1}, {"prompt": "noon", "seconds": 1},
+                  {"image": picture, "prompt": "a picture", "seconds": 1}, {"video": clips[1], "seconds": 1},
+                  {"prompt": "dusk", "seconds": 1, "join": "cut"}]})
+    assert made["id"].startswith("storyboard_")
+    assert [card["joined_by"] for card in made["cards"]] == ["cut", "extension", "cut", "cut", "cut"]
+    assert [card["video"]["seed"] for card in made["cards"]][:2] == [40, 41]
+    assert made["cards"][3]["video"]["id"] == clips[1]
+    whole, cards = made["video"], [card["video"] for card in made["cards"]]
+    assert whole["kind"] == "storyboard" and whole["title"] == "A day" and "noon" in whole["prompt"]
+    assert whole["status"] == "queued" and len(whole["waits_for"]) == 3
+    assert cards[1]["waits_for"] == [cards[0]["id"]]
+    done = wait_in(browser, whole["id"])
+    assert done["seconds"] == whole["seconds"]
+    assert len(Film(browser, whole["id"]).shades) == round(float(done["seconds"]) * FPS) + 1
+    family = browser.json("GET", f"/prax/v1/videos/{whole['id']}/family")
+    kinds = {(edge["from"], edge["to"]): edge["kind"] for edge in family["edges"]}
+    assert kinds[cards[0]["id"], cards[1]["id"]] == "extension"
+    assert all(kinds[card["id"], whole["id"]] == "storyboard" for card in cards)
+    proof = browser.json("GET", f"/prax/v1/videos/{whole['id']}/provenance")
+    assert all(len(entry["sha256"]) == 64 for entry in proof["inputs"])
+
+
+def test_a_storyboard_fails_with_its_card(idle_server):
+    browser = Browser(idle_server)
+    browser.sign_in()
+    made = browser.json("POST", "/prax/v1/storyboards",
+                        {"cards": [{"prompt": "one", "seconds": 1}, {"prompt": "two", "seconds": 1}]})
+    first, second = (card["video"]["id"] for card in made["cards"])
+    browser.json("POST", f"/prax/v1/videos/{first}/cancel")
+    for waiting in (second, made["video"]["id"]):
+        ended = browser.json("GET", "/v1/videos/" + waiting)
+        assert ended["status"] == "failed" and ended["error"]["code"] == "source_failed"
+
+
+def test_storyboards_that_cannot_be(idle_server):
+    browser = Browser(idle_server)
+    browser.sign_in()
+    before = browser.json("GET", "/prax/v1/library")["total"]
+    for body, param in (({"cards": []}, "cards"), ({"cards": [{"seconds": 1}]}, "cards[0].prompt"),
+                        ({"cards": [{"prompt": "x"}]}, "cards[0].seconds"),
+                        ({"cards": [{"prompt": "x", "seconds": 1, "join": "glue"}]}, "cards[0].join"),
+                        ({"cards": [{"image": "data:,x", "seconds": 1}]}, "cards[0].image"),
+                        ({"cards": [{"prompt": "x", "seconds": 1}] * 33}, "cards")):
+        assert browser.json("POST", "/prax/v1/storyboards", body, status=400)["error"]["param"] == param
+    assert browser.json("GET", "/prax/v1/library")["total"] == before, "half a storyboard was left behind"
