@@ -42,6 +42,7 @@ void ModelOptions::add_to(CLI::App& command) {
   several("--model", models, "NAME=FOLDER[@DTYPE]", "A model that jobs may name; may be repeated");
   several("--alias", aliases, "ALIAS=NAME", "Another name of a model, which snaps sizes; may be repeated");
   several("--lora", loras, "NAME=FILE", "A LoRA file that jobs may name; may be repeated");
+  command.add_option("--upscaler", upscaler, "A latent upsampler, which enlarges videos")->type_name("FOLDER");
 }
 
 jobs::ModelCatalog ModelOptions::catalog() const {
@@ -63,6 +64,7 @@ jobs::ModelCatalog ModelOptions::catalog() const {
     const auto [name, file] = named_value(text, "--lora", "NAME=FILE");
     catalog.add_lora(name, file);
   }
+  if (!upscaler.empty()) catalog.set_upscaler(upscaler);
   return catalog;
 }
 

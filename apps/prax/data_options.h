@@ -28,6 +28,7 @@ struct ModelOptions {
   std::vector<std::string> models;   //!< NAME=FOLDER[@DTYPE]
   std::vector<std::string> aliases;  //!< ALIAS=NAME
   std::vector<std::string> loras;    //!< NAME=FILE
+  std::string upscaler;
 
   void add_to(CLI::App& command);
   //! The embedded model with the API's aliases, and what the flags add. Error(usage) for a flag that is none of these.

@@ -78,7 +78,7 @@ ModelCatalog ModelCatalog::embedded() {
 void ModelCatalog::add(const std::string& name, const std::filesystem::path& folder, const std::string& dtype,
                        const std::string& variant) {
   require_name(name);
-  if (models_.contains(name) || aliases_.contains(name))
+  if (models_.contains(name) || aliases_.contains(name) || name == upscaler_name)
     throw Error(ErrorKind::usage, "two models are called " + name, "give each a name of its own");
   CatalogModel model;
   model.name = name;
@@ -90,9 +90,22 @@ void ModelCatalog::add(const std::string& name, const std::filesystem::path& fol
   order_.push_back(name);
 }
 
+void ModelCatalog::set_upscaler(const std::filesystem::path& folder) {
+  CatalogModel model;
+  model.name = upscaler_name;
+  model.folder = folder;
+  model.dtype = pipelines::name_of_compute(DType::bf16);
+  model.limits = pipelines::limits(resolve_model(folder));
+  if (model.limits.reference_class != "LTXLatentUpsamplePipeline")
+    throw Error(ErrorKind::usage,
+                folder.string() + " is a " + model.limits.reference_class + ", which enlarges nothing",
+                "name the folder of a latent upsampler (LTXLatentUpsamplePipeline)");
+  models_.insert_or_assign(upscaler_name, std::move(model));
+}
+
 void ModelCatalog::alias(const std::string& alias, const std::string& model) {
   require_name(alias);
-  if (models_.contains(alias))
+  if (models_.contains(alias) || alias == upscaler_name)
     throw Error(ErrorKind::usage, alias + " is a model's own name and cannot be an alias", "choose another alias");
   if (!models_.contains(model)) {
     const std::string near = nearest(model);
@@ -117,6 +130,7 @@ const CatalogModel* ModelCatalog::find(std::string_view name) const {
 }
 
 std::optional<ModelCatalog::Resolved> ModelCatalog::resolve(std::string_view name) const {
+  if (name == upscaler_name) return std::nullopt;
   if (const CatalogModel* model = find(name)) return Resolved{model, false};
   const auto it = aliases_.find(name);
   if (it == aliases_.end()) return std::nullopt;

@@ -53,6 +53,10 @@ public:
            const std::string& variant = {});
   //! `alias` means `model` from now on, and snaps. Error(usage) when there is no such model.
   void alias(const std::string& alias, const std::string& model);
+  //! A latent upsampler's folder (LTXLatentUpsamplePipeline), which makes videos twice as large and nothing else: jobs
+  //! name it as upscaler_name, requests cannot. Error(checkpoint), or Error(usage) for another kind of model.
+  void set_upscaler(const std::filesystem::path& folder);
+  static constexpr const char* upscaler_name = "upscaler";
   //! A LoRA file by a name that requests may use.
   void add_lora(const std::string& name, const std::filesystem::path& file);
 
@@ -64,7 +68,8 @@ public:
   std::optional<Resolved> resolve(std::string_view name) const;
   const CatalogModel* find(std::string_view name) const;  //!< by its own name
   const std::filesystem::path* lora(std::string_view name) const;
-  std::vector<const CatalogModel*> models() const;
+  std::vector<const CatalogModel*> models() const;  //!< without the upscaler
+  const CatalogModel* upscaler() const { return find(upscaler_name); }
   const std::map<std::string, std::string, std::less<>>& aliases() const { return aliases_; }
   //! The alias's or model's nearest name, for messages; "" when none is near.
   std::string nearest(std::string_view name) const;

@@ -53,10 +53,11 @@ pipelines::Request request_of(const Job& job, const CatalogModel& model) {
       throw Error(ErrorKind::usage, std::string(name) + " was given twice", "give it once: as a setting of its own");
     a[name] = value;
   };
+  if (s.fps > 0) put("frame_rate", s.fps);
+  if (s.upscaled_by == "model") return request;  // its clip says the rest
   if (s.width > 0) put("width", s.width);
   if (s.height > 0) put("height", s.height);
   if (s.frames > 0 && s.shots.empty()) put("num_frames", s.frames);
-  if (s.fps > 0) put("frame_rate", s.fps);
   if (const auto steps = s.steps ? s.steps : model.steps) put("num_inference_steps", *steps);
   if (s.guidance) put("guidance_scale", *s.guidance);
   return request;

@@ -62,7 +62,7 @@ struct Settings {
   std::vector<JoinedPart> parts;  //!< the result is these, one after another
   bool before = false;            //!< an extension whose new part comes first
   std::string joined_by;          //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
-  std::string upscaled_by;        //!< "resize"
+  std::string upscaled_by;        //!< "model" or "resize" (upscale)
   std::vector<NamedLora> loras;
   std::string dtype;  //!< "bf16", "int8" or "f32"; "" for the catalogue's choice
   //! More arguments of the reference pipeline, by its names ("max_sequence_length"). No argument that names a file.

@@ -39,6 +39,7 @@ public:
     if (options_.name.empty()) options_.name = host_and_process();
     if (options_.work.empty()) throw Error(ErrorKind::usage, "the worker has no folder to work in", "give one");
     for (const CatalogModel* model : catalog_.models()) models_.push_back(model->name);
+    if (const CatalogModel* upscaler = catalog_.upscaler()) models_.push_back(upscaler->name);
     models_.emplace_back();  // jobs without a model: clips that are cut and joined
   }
 

@@ -83,6 +83,12 @@ Response cut(const Context& context, Request& request) {
   return video_response(context, draft.submit());
 }
 
+//! Whether the upsampler takes the video as it is, whole groups of frames and cells of pixels.
+bool enlarges(const pipelines::Limits& limits, const jobs::Job& source) {
+  return (frames_of(source) - limits.frame_offset) % limits.frame_group == 0 &&
+         source.settings.width % limits.size_multiple == 0 && source.settings.height % limits.size_multiple == 0;
+}
+
 Response upscale(const Context& context, Request& request) {
   constexpr size_t longest_id = 200;
   constexpr int64_t longest_side = 8192;
@@ -100,8 +106,17 @@ Response upscale(const Context& context, Request& request) {
     throw bad_field("factor", "The video would be larger than 8192 pixels; take a smaller factor");
   job.prompt = source.prompt;
   job.settings.seed = source.settings.seed;
-  job.settings.upscaled_by = "resize";
-  job.settings.parts = {{.input = input_of(draft, source)}};
+  const std::string input = input_of(draft, source);
+  if (const auto* upscaler = context.catalog.upscaler();
+      upscaler && caller_of(request).may_use(upscaler->name) && enlarges(upscaler->limits, source)) {
+    job.model = job.requested_model = upscaler->name;
+    job.settings.upscaled_by = "model";
+    job.settings.video = input;
+    job.settings.parts = {{.input = ""}};  // what the model makes, brought to the size where that is not twice
+  } else {
+    job.settings.upscaled_by = "resize";
+    job.settings.parts = {{.input = input}};
+  }
   take_length(context, {source}, "video", job);
   return video_response(context, draft.submit());
 }

@@ -115,6 +115,8 @@ std::vector<Setting> make_table() {
        server::pairs(&Settings::aliases)},
       {"lora", pairs, "NAME=FILE", models, "A LoRA that requests may name; may be repeated",
        server::pairs(&Settings::loras)},
+      {"upscaler", word, "FOLDER", models, "A latent upsampler, which enlarges videos (they are resized)",
+       server::word(&Settings::upscaler, parse_path)},
       {"dtype", word, "TYPE", models,
        "Arithmetic of the products: bf16, int8 or f32 (int8 for a quantized folder, else bf16)",
        server::word(&Settings::dtype,

@@ -18,7 +18,8 @@ struct Settings {
   std::filesystem::path data;
   std::string database, storage;
   std::map<std::string, std::string> models, aliases, loras;
-  std::string dtype;  //!< "": what each model is stored for
+  std::filesystem::path upscaler;  //!< a latent upsampler's folder; "" for none
+  std::string dtype;               //!< "": what each model is stored for
   int workers = 1;
   int worker_threads = 0;
   int http_threads = 4;

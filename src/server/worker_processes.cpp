@@ -35,6 +35,7 @@ std::vector<std::string> worker_command(const std::filesystem::path& program, co
     add("--model", name + "=" + resolve_model(folder).string() + (settings.dtype.empty() ? "" : "@" + settings.dtype));
   for (const auto& [alias, model] : settings.aliases) add("--alias", alias + "=" + model);
   for (const auto& [name, file] : settings.loras) add("--lora", name + "=" + resolve_model(file).string());
+  add("--upscaler", settings.upscaler.string());
   if (settings.worker_threads > 0) add("--threads", std::to_string(settings.worker_threads));
   add("--max-attempts", std::to_string(settings.max_attempts));
   constexpr double milliseconds_of_a_day = 24.0 * 3600 * 1000;

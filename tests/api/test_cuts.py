@@ -2,10 +2,11 @@
 
 import base64
 import io
+import pathlib
 
 import av
 import pytest
-from conftest import Browser, png, wait_in
+from conftest import Browser, Server, png, wait_in
 
 QUICK = {"steps": 1}
 FPS, FRAMES = 12, 25
@@ -93,6 +94,27 @@ def test_upscale(browser, clips):
     film = Film(browser, made["id"])
     assert film.size == (256, 256) and len(film.shades) == FRAMES and film.fps == FPS
     browser.json("POST", "/prax/v1/videos/upscale", {"video": clips[0], "factor": 9}, status=400)
+
+
+def test_upscale_by_the_model(tmp_path):
+    tiny = pathlib.Path(__file__).parents[1] / "data/cases/ltx_upsample/checkpoint"
+    server = Server(tmp_path / "data", "--upscaler", str(tiny), "--no-keys")
+    browser = Browser(server)
+    clip = browser.json("POST", "/v1/videos", {"prompt": "x", **QUICK})["id"]
+    wait_in(browser, clip)
+    assert "upscaler" not in [model["id"] for model in browser.json("GET", "/v1/models")["data"]]
+    browser.json("POST", "/v1/videos", {"prompt": "x", "model": "upscaler"}, status=400)
+    for factor, size in ((2, 256), (3, 384)):
+        made = browser.json("POST", "/prax/v1/videos/upscale", {"video": clip, "factor": factor})
+        assert made["upscaled_by"] == "model" and made["model"] == "upscaler"
+        wait_in(browser, made["id"])
+        film = Film(browser, made["id"])
+        assert film.size == (size, size) and len(film.shades) == FRAMES and film.fps == FPS
+    cut = browser.json("POST", "/prax/v1/videos/cut", {"parts": [{"video": clip, "end": 1}]})["id"]
+    wait_in(browser, cut)
+    made = browser.json("POST", "/prax/v1/videos/upscale", {"video": cut})
+    assert made["upscaled_by"] == "resize", "the upsampler takes whole groups of frames alone"
+    assert server.stop() == 0
 
 
 def test_blend_by_the_model(browser, clips):

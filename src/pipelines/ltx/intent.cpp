@@ -39,6 +39,7 @@ json documented_defaults(const checkpoint::Folder& folder, const std::string& re
     defaults["decode_timestep"] = 0.05;
     defaults["decode_noise_scale"] = 0.025;
   }
+  if (reference_class == "LTXLatentUpsamplePipeline") return defaults;  // it has no denoiser and no steps
   if (is_long) {
     defaults["scheduler"] = "LTXEulerAncestralRFScheduler";
     return defaults;
