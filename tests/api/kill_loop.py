@@ -37,6 +37,7 @@ class House:
 
     def __init__(self, prax, data, database):
         self.prax, self.data = str(prax), data
+        self.log = open(data.parent / (data.name + ".log"), "ab")
         self.place = ["--data", str(data), *(["--database", database] if database else [])]
         made = subprocess.run([self.prax, "keys", "create", "loop", *self.place, "--json", "--scopes",
                                "create,read,delete,admin"], check=True, capture_output=True, text=True)
@@ -48,7 +49,7 @@ class House:
         """Whatever does not run."""
         if self.server is None:
             self.server = subprocess.Popen([self.prax, "serve", *self.place, "--port", "0", "--workers", "0"],
-                                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                                           stdout=subprocess.PIPE, stderr=self.log, text=True)
             line = self.server.stdout.readline()
             if not line.startswith("listening on "):
                 raise Lost(f"the server does not start: {line}")
@@ -57,7 +58,7 @@ class House:
             if worker is None:
                 self.workers[i] = subprocess.Popen(
                     [self.prax, "worker", *self.place, "--lease", "1", "--max-attempts", "1000", "--retry-after", "1"],
-                    stderr=subprocess.DEVNULL)
+                    stderr=self.log)
 
     def kill(self, server, workers):
         doomed = ([self.server] if server else []) + [self.workers[i] for i in workers]
@@ -107,7 +108,10 @@ class House:
             if video["status"] in ("completed", "failed"):
                 return video
             time.sleep(0.1)
-        raise Lost(f"{video_id} is {video['status']} after {PATIENCE_SECONDS} seconds")
+        alive = [worker.poll() is None for worker in self.workers]
+        told = "\n".join(line for line in pathlib.Path(self.log.name).read_text().splitlines()[-200:]
+                         if "info request" not in line)
+        raise Lost(f"{video_id} is {video['status']} after {PATIENCE_SECONDS} seconds; workers alive: {alive}\n{told}")
 
     def sha_of(self, video_id):
         video = self.wait_for(video_id)
