@@ -126,6 +126,7 @@ test('several jobs wait in a queue that is seen; they show stage and picture, an
     await expect.poll(() => cancel.count()).toBeLessThan(left)
   }
   await expect(queue).toBeHidden()
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
   await expect(studio.getByText('Cancelled').first()).toBeVisible()
 })
 
