@@ -6,6 +6,10 @@ SHELL := /bin/bash
 JOBS ?= $(shell scripts/jobs.sh)
 PREFIX ?= /usr/local
 CTEST_OPTIONS ?=
+# Of asan and tsan: some rooms alone ("media http"); all when empty.
+ROOMS ?=
+empty :=
+space := $(empty) $(empty)
 
 PROMPT ?= a red balloon rises over the sea at sunset
 OUT ?= demo.mp4
@@ -42,8 +46,8 @@ test: packages test-packages studio ## build everything and run the tests
 asan tsan: packages test-packages
 	@$(STEP) "configuring for $@" build/logs/configure-$@.log cmake --preset $@ -DPRAX_TESTS=ON
 	@$(STEP) "building the tests with $@ on $(CORES) (several minutes the first time)" build/logs/build-$@.log \
-	  cmake --build --preset $@ -j $(JOBS)
-	@scripts/test.sh $@ $(JOBS) $(CTEST_OPTIONS)
+	  cmake --build --preset $@ -j $(JOBS) $(if $(ROOMS),--target $(addprefix test_,$(ROOMS)))
+	@scripts/test.sh $@ $(JOBS) $(if $(ROOMS),-L '^($(subst $(space),|,$(strip $(ROOMS))))$$') $(CTEST_OPTIONS)
 
 asan: ## run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## run the tests under ThreadSanitizer

@@ -88,6 +88,19 @@ class Browser:
         return self.json("POST", "/prax/v1/session", {"token": self.server.token})
 
 
+@pytest.fixture
+def serve():
+    """Starts servers that do not outlive the test, however it ends."""
+    running = []
+
+    def start(*arguments):
+        running.append(Server(*arguments))
+        return running[-1]
+    yield start
+    for each in running:
+        each.process.kill()
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     running = Server(tmp_path_factory.mktemp("server") / "data", "--private-addresses", "--header-timeout", "2s",

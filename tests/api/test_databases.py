@@ -7,7 +7,7 @@ import kill_loop
 import openai
 import postgres
 import pytest
-from conftest import PRAX, Server, wait
+from conftest import PRAX, wait
 from test_http import events
 
 
@@ -20,10 +20,10 @@ def cluster():
     running.stop()
 
 
-def test_two_servers_on_postgresql_are_one(cluster, tmp_path):
+def test_two_servers_on_postgresql_are_one(cluster, tmp_path, serve):
     shared = ["--database", cluster.new_database(), "--storage", str(tmp_path / "storage")]
-    first = Server(tmp_path / "first", *shared)
-    second = Server(tmp_path / "second", *shared, "--workers", "0")
+    first = serve(tmp_path / "first", *shared)
+    second = serve(tmp_path / "second", *shared, "--workers", "0")
     made = first.key("both", *shared[:2])
     here, there = first.client(made["key"]), second.client(made["key"], max_retries=0)
     video = there.videos.create(prompt="a red balloon", extra_body={"steps": 2})

@@ -6,6 +6,11 @@
 #include <atomic>
 #include <cstdlib>
 
+// FFmpeg's decoding threads hand frames over by means that ThreadSanitizer does not see, as it is not built with it.
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:libavcodec\nrace:libavutil\nrace:av_buffer_unref\nrace:av_frame_unref\n";
+}
+
 // libpqxx 6 loses the answer that libpq made when a connection broke in the middle of a statement.
 extern "C" const char* __lsan_default_suppressions() { return "leak:pqxx::connection_base::exec_params\n"; }
 
