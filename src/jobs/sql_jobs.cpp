@@ -196,26 +196,8 @@ JobPage SqlStore::jobs(const JobQuery& query) {
     JobPage page;
     Query q{"SELECT " + job_columns + " FROM jobs WHERE deleted_at IS NULL", {}};
     if (!query.key_id.empty()) q.add(" AND key_id = ?", query.key_id);
-    if (!query.after.empty()) {
-      auto rows = c.run("SELECT key_id, created_at FROM jobs WHERE id = $1", {query.after});
-      page.known_after = !rows.empty();
-      if (!rows.empty()) {
-        const std::string owner = rows.front().text();
-        page.known_after = query.key_id.empty() || owner == query.key_id;
-        q.add(query.newest_first ? " AND (created_at, id) < (?" : " AND (created_at, id) > (?", rows.front().integer());
-        q.add(", ?)", query.after);
-      }
-      if (!page.known_after) return page;
-    }
-    for (size_t i = 0; i < query.statuses.size(); ++i)
-      q.add(i == 0 ? " AND status IN (?" : ", ?", std::string(name_of(query.statuses[i])));
-    if (!query.statuses.empty()) q.add(")");
-    q.add(query.newest_first ? " ORDER BY created_at DESC, id DESC" : " ORDER BY created_at, id");
-    const int64_t limit = std::max(0, query.limit);
-    q.add(" LIMIT ?", limit + 1);
-    for (Row& row : c.run(q.sql, q.values)) page.jobs.push_back(job_of(std::move(row)));
-    page.has_more = static_cast<int64_t>(page.jobs.size()) > limit;
-    if (page.has_more) page.jobs.pop_back();
+    q.add_statuses(query.statuses);
+    read_page(c, std::move(q), query, page);
     return page;
   });
 }

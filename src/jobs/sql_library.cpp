@@ -54,9 +54,7 @@ void add_conditions(Query& q, const LibraryQuery& query) {
   if (query.favourite) q.add(" AND favourite = ?", int64_t{*query.favourite ? 1 : 0});
   if (!query.model.empty()) q.add(" AND model = ?", query.model);
   if (query.kind) q.add(" AND kind = ?", std::string(name_of(*query.kind)));
-  for (size_t i = 0; i < query.statuses.size(); ++i)
-    q.add(i == 0 ? " AND status IN (?" : ", ?", std::string(name_of(query.statuses[i])));
-  if (!query.statuses.empty()) q.add(")");
+  q.add_statuses(query.statuses);
 }
 
 Preset preset_of(Row row) {
@@ -117,19 +115,7 @@ LibraryPage SqlStore::library(const LibraryQuery& query) {
     page.total = c.run(total.sql, total.values).at(0).integer();
     Query q{"SELECT " + job_columns + " FROM jobs WHERE deleted_at IS NULL", {}};
     add_conditions(q, query);
-    if (!query.after.empty()) {
-      auto rows = c.run("SELECT created_at FROM jobs WHERE id = $1 AND key_id = $2", {query.after, query.key_id});
-      page.known_after = !rows.empty();
-      if (!page.known_after) return page;
-      q.add(query.newest_first ? " AND (created_at, id) < (?" : " AND (created_at, id) > (?", rows.front().integer());
-      q.add(", ?)", query.after);
-    }
-    q.add(query.newest_first ? " ORDER BY created_at DESC, id DESC" : " ORDER BY created_at, id");
-    const int64_t limit = std::max(0, query.limit);
-    q.add(" LIMIT ?", limit + 1);
-    for (Row& row : c.run(q.sql, q.values)) page.jobs.push_back(job_of(std::move(row)));
-    page.has_more = static_cast<int64_t>(page.jobs.size()) > limit;
-    if (page.has_more) page.jobs.pop_back();
+    read_page(c, std::move(q), query, page);
     return page;
   });
 }

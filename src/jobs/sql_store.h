@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "jobs/database.h"
 #include "jobs/store.h"
 
@@ -100,6 +102,12 @@ struct Query {
     const size_t at = text.find('?');
     sql += text.substr(0, at) + "$" + std::to_string(values.size()) + text.substr(at + 1);
   }
+  //! The condition that a job has one of them; none when there are none.
+  void add_statuses(const std::vector<JobStatus>& statuses) {
+    for (size_t i = 0; i < statuses.size(); ++i)
+      add(i == 0 ? " AND status IN (?" : ", ?", std::string(name_of(statuses[i])));
+    if (!statuses.empty()) add(")");
+  }
 };
 
 //! What a search looks through: lower case, whatever the script.
@@ -126,6 +134,25 @@ int64_t counter_value(Connection& c, const char* counter);
 extern const std::string job_columns;
 Job job_of(Row row);
 std::optional<Job> find_job(Connection& c, const std::string& id);
+
+//! Adds to a query of jobs where the page that is asked for begins, its order and its size, and reads it. Without a key
+//! the page may begin behind any key's job.
+template <typename Asked>  // JobQuery, LibraryQuery
+void read_page(Connection& c, Query q, const Asked& asked, JobPage& page) {
+  if (!asked.after.empty()) {
+    auto rows = c.run("SELECT key_id, created_at FROM jobs WHERE id = $1", {asked.after});
+    page.known_after = !rows.empty() && (rows.front().text() == asked.key_id || asked.key_id.empty());
+    if (!page.known_after) return;
+    q.add(asked.newest_first ? " AND (created_at, id) < (?" : " AND (created_at, id) > (?", rows.front().integer());
+    q.add(", ?)", asked.after);
+  }
+  q.add(asked.newest_first ? " ORDER BY created_at DESC, id DESC" : " ORDER BY created_at, id");
+  const int64_t limit = std::max(0, asked.limit);
+  q.add(" LIMIT ?", limit + 1);
+  for (Row& row : c.run(q.sql, q.values)) page.jobs.push_back(job_of(std::move(row)));
+  page.has_more = static_cast<int64_t>(page.jobs.size()) > limit;
+  if (page.has_more) page.jobs.pop_back();
+}
 
 //! What the caller knows of a job whose files are stored.
 std::string json_of(const std::vector<ResultFile>& results);
