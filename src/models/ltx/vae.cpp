@@ -257,6 +257,8 @@ public:
     return moments(encoded);
   }
 
+  void release() { chain_.release(); }
+
 private:
   nn::Frame patchify(const Tensor& video, int64_t t) const {
     const int64_t p = config_.patch_size, height = video.dim(1), width = video.dim(2), channels = video.dim(3);
@@ -302,5 +304,6 @@ void Vae::decode(const Tensor& latents, std::optional<float> timestep, Generator
 }
 
 Tensor Vae::encode(const Tensor& video) { return encoder_->encode(video); }
+void Vae::release_encoder() { encoder_->release(); }
 
 }  // namespace prax::models::ltx

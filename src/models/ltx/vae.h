@@ -55,6 +55,8 @@ public:
   //! video [frames, H, W, in_channels] f32 in -1..1 -> moments [2 * latent_channels, frames', H', W'] f32: means, then
   //! log-variances.
   Tensor encode(const Tensor& video);
+  //! Drops what encoding packed of its weights, which are larger than the decoder's; encode() packs them again.
+  void release_encoder();
 
 private:
   VaeConfig config_;

@@ -129,6 +129,7 @@ public:
   void begin(ClipContext& context) override;
   void push(nn::Frame frame, const nn::Emit& emit) override;
   void finish(const nn::Emit& emit) override;
+  void release() override { conv_.release(); }
 
 private:
   void after_conv(nn::Frame frame, const nn::Emit& emit);

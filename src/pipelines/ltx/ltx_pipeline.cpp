@@ -188,6 +188,7 @@ Run LtxPipeline::begin(const Request& request, const Monitor& monitor) {
                 a.at("frame_rate").get<double>()};
   run.steps = count_steps(run);
   prepare(run, monitor);
+  vae_->release_encoder();
   release_cached_memory();
   denoised_ = {};
   return run;
