@@ -39,6 +39,7 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
                  const PackedMatrix& w, const Epilogue& e) {
   const MatmulKernel& kernel = w.kernel();
   const int64_t depth = w.padded_depth(0);
+  const int64_t panel_bytes = w.segments() * depth * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
   const size_t a_size = size_of(kernel.a_dtype);
   for_blocks(m, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t padded_rows = round_up(block.rows, kernel.rows);
@@ -47,8 +48,12 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
     for (int64_t g = 0; g < w.groups(); ++g) {
       const char* base = static_cast<const char*>(group_base[static_cast<size_t>(g)]);
       for (int64_t column = 0; column < block.columns; column += kernel.columns) {
-        const void* panel = w.panel((block.column + column) / kernel.columns, g);
+        const int64_t index = (block.column + column) / kernel.columns;
+        const void* panel = w.panel(index, g);
+        const bool next = column + kernel.columns < block.columns;
         for (int64_t row = 0; row < padded_rows; row += kernel.rows) {
+          if (next)
+            prefetch_share(w.panel(index + 1, g), panel_bytes, row / kernel.rows, padded_rows / kernel.rows);
           kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset,
                       static_cast<int>(w.segments()), depth, panel, c + row * c_stride + column, c_stride, g > 0);
           if (g + 1 == w.groups()) finish_tile(c, c_stride, row, column, block, kernel, e);
@@ -103,6 +108,9 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
   const int64_t column_blocks = blocks_of(columns, task_columns), patch_blocks = blocks_of(patches, task_patches);
   const int64_t c_stride = task_columns + line_floats, c_tap = task_patches * c_stride;
   const int64_t a_tap = task_patches * w.chunk();
+  const int64_t panel_bytes = w.chunk() * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
+  // A panel serves few patches: where the weights come from beyond L2, waiting for them would take a third of the time.
+  const bool far = w.bytes() > size_t{2} << 20;
   const size_t a_size = size_of(kernel.a_dtype), residual_size = size_of(out.residual_dtype);
   parallel_for(patch_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
     char* a = static_cast<char*>(patch_scratch.get(static_cast<size_t>(winograd_taps * a_tap) * a_size));
@@ -127,7 +135,13 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
           for (int64_t tap = 0; tap < winograd_taps; ++tap)
             for (int64_t j = column; j < last; j += kernel.columns) {
               const void* panel = w.panel(j / kernel.columns, picture, chunk, tap);
+              const void* ahead = nullptr;
+              if (far && j + kernel.columns < last)
+                ahead = w.panel(j / kernel.columns + 1, picture, chunk, tap);
+              else if (far && tap + 1 < winograd_taps)
+                ahead = w.panel(column / kernel.columns, picture, chunk, tap + 1);
               for (int64_t row = 0; row < rows; row += kernel.rows) {
+                if (ahead) prefetch_share(ahead, panel_bytes, row / kernel.rows, rows / kernel.rows);
                 kernel.tile(a + static_cast<size_t>(tap * a_tap + row * w.chunk()) * a_size, w.chunk(), &offset, 1,
                             w.chunk(), panel, c + tap * c_tap + row * c_stride + (j - column), c_stride, more);
               }

@@ -31,6 +31,7 @@ public:
   int64_t pictures() const { return pictures_; }
   int64_t chunks() const { return chunks_; }  //!< into how many parts the input's channels are cut
   int64_t chunk() const { return chunk_; }    //!< channels of one
+  size_t bytes() const { return packed_.bytes(); }
   const MatmulKernel& kernel() const { return packed_.kernel(); }
   //! The panel of product `tap` (0 ... 15) of one chunk of one picture.
   const void* panel(int64_t panel, int64_t picture, int64_t chunk, int64_t tap) const {
