@@ -22,13 +22,14 @@ void add_serve(CLI::App& app, int&) {
     // Few arenas: many threads that allocate little by little must not each keep megabytes.
     constexpr int arenas = 2;
     mallopt(M_ARENA_MAX, arenas);
+    reload_on_hangup();
     const server::Settings settings = flags->load();
     server::Application application(settings, program_path());
     std::printf("listening on %s\n", application.url().c_str());
     if (const std::string studio = application.studio_url(); !studio.empty())
       std::printf("studio: %s\n", studio.c_str());
     std::fflush(stdout);
-    application.run(signal_token());
+    application.run(signal_token(), {take_reload_request, [flags] { return flags->load(); }});
   });
 }
 

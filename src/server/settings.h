@@ -58,6 +58,7 @@ struct Settings {
 
   //! Whether only programs of this machine can reach the address.
   bool loopback_only() const;
+  bool operator==(const Settings&) const = default;
 };
 
 //! How a setting is written: one word, several words, a switch, or NAME=VALUE pairs.
