@@ -124,11 +124,8 @@ void revoke(const Options& o) {
     revoked = store->revoke_all_keys(actor);
   else if (!store->revoke_key(o.id, actor))
     no_such_key(o);
-  if (o.cancel) {
-    if (!o.all) cancelled = store->cancel_jobs_of(o.id, actor);
-    for (const jobs::Key& key : o.all ? store->keys() : std::vector<jobs::Key>())
-      cancelled += store->cancel_jobs_of(key.id, actor);
-  }
+  if (o.cancel)
+    cancelled = o.all ? jobs::cancel_jobs_of_revoked_keys(*store, actor) : store->cancel_jobs_of(o.id, actor);
   anchor_audit(*store, folder);
   if (o.json)
     print_json({{"revoked", revoked}, {"cancelled_jobs", cancelled}});

@@ -56,7 +56,7 @@ public:
   std::optional<Key> key_of_hash(const std::string& hash_of_secret) override;
   int64_t keys_version() override;
   bool revoke_key(const std::string& id, const std::string& actor) override;
-  int revoke_all_keys(const std::string& actor) override;
+  int revoke_all_keys(const std::string& actor, const std::string& except_id) override;
   int cancel_jobs_of(const std::string& key_id, const std::string& actor) override;
   std::optional<CreatedKey> rotate_key(const std::string& id, const std::string& actor) override;
   Key studio_key(const std::string& actor) override;

@@ -219,8 +219,8 @@ public:
   virtual int64_t keys_version() = 0;
   //! False when there is none; true also for one that was revoked before.
   virtual bool revoke_key(const std::string& id, const std::string& actor) = 0;
-  //! How many were active.
-  virtual int revoke_all_keys(const std::string& actor) = 0;
+  //! All, or all but one; how many were active.
+  virtual int revoke_all_keys(const std::string& actor, const std::string& except_id = "") = 0;
   //! Cancels a key's queued and running jobs; how many.
   virtual int cancel_jobs_of(const std::string& key_id, const std::string& actor) = 0;
   //! A new secret for the same key; the old one is refused from now on. nullopt when there is no such active key.
@@ -271,6 +271,9 @@ public:
 //! `where` is "postgresql://..." or "postgres://..." or the path of an SQLite file, which is made when absent (readable
 //! by its owner only). Brings older schemas up to date.
 std::unique_ptr<Store> open_store(const std::string& where, const StoreOptions& options = {});
+
+//! Cancels the queued and running jobs of every key that was revoked now or earlier; how many.
+int cancel_jobs_of_revoked_keys(Store& store, const std::string& actor);
 
 //! Walks the whole chain. What it finds: entries changed, removed from the middle or the end, put in between, put in
 //! another order. `anchors` are heads that were seen earlier (of DataFolder::audit_anchor or written down by people):

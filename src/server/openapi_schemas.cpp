@@ -185,6 +185,7 @@ void add_others(json& schemas) {
                                            {"status_code", whole()},
                                            {"success", flag()}});
   schemas["WebhookEventTypes"] = answer({{"object", constant("list")}, {"data", list_of(text())}});
+  const json limit = nullable(whole());
   json key{{"id", text()},
            {"object", constant("prax.key")},
            {"name", text()},
@@ -192,19 +193,28 @@ void add_others(json& schemas) {
            {"hint", text()},
            {"scopes", text()},
            {"models", list_of(text())},
-           {"limits", any_object()},
+           {"limits", answer({{"requests_per_minute", limit},
+                              {"max_running", limit},
+                              {"max_queued", limit},
+                              {"daily_seconds", nullable(number())},
+                              {"max_priority", whole()}})},
            {"created_at", whole()},
            {"expires_at", nullable(whole())},
            {"revoked_at", nullable(whole())},
            {"last_used_at", nullable(whole())}};
-  schemas["Key"] = answer(key);
-  key["key"] = text();
-  schemas["KeyWithSecret"] = answer(key);
+  json with_usage = key, with_secret = key;
+  with_usage["usage"] =
+      answer({{"seconds_today", number()}, {"videos", whole()}, {"seconds", number()}, {"bytes", whole()}});
+  schemas["Key"] = answer(with_usage);
+  with_secret["key"] = text();
+  schemas["KeyWithSecret"] = answer(with_secret);
   schemas["KeyList"] = answer({{"object", constant("list")}, {"data", list_of(schema_ref("Key"))}});
   schemas["OwnKey"] =
       answer({{"id", text()}, {"object", constant("prax.key")}, {"scopes", text()}, {"seconds_used_today", number()}});
   schemas["KeyRevoked"] = answer(
       {{"id", text()}, {"object", constant("prax.key.revoked")}, {"revoked", flag()}, {"cancelled_jobs", whole()}});
+  schemas["KeysRevoked"] =
+      answer({{"object", constant("prax.keys.revoked")}, {"revoked", whole()}, {"cancelled_jobs", whole()}});
   schemas["Queue"] = answer({{"object", constant("prax.queue")},
                              {"queued", whole()},
                              {"in_progress", whole()},
