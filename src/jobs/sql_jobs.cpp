@@ -212,9 +212,15 @@ Store::Changes SqlStore::changed_jobs(int64_t version, int limit) {
                {version, changes.version, int64_t{limit}}))
       changes.jobs.push_back(job_of(std::move(row)));
     if (static_cast<int>(changes.jobs.size()) >= limit && limit > 0) changes.version = changes.jobs.back().version;
-    for (Row& row : c.run("SELECT job_id FROM deletions WHERE version > $1 AND version <= $2 ORDER BY version",
-                          {version, changes.version}))
-      changes.deleted.push_back(row.text());
+    for (Row& row :
+         c.run("SELECT job_id, key_id, version FROM deletions WHERE version > $1 AND version <= $2 ORDER BY version",
+               {version, changes.version})) {
+      Deletion deletion;
+      deletion.job_id = row.text();
+      deletion.key_id = row.text();
+      deletion.version = row.integer();
+      changes.deleted.push_back(std::move(deletion));
+    }
     return changes;
   });
 }
@@ -243,8 +249,8 @@ bool SqlStore::delete_job(const std::string& id, const std::string& actor) {
     if (!is_final(job->status)) end_job(c, *job, JobStatus::cancelled, {"cancelled", "the job was deleted"}, actor, at);
     c.run("UPDATE jobs SET deleted_at = $2 WHERE id = $1", {id, value_of(at)});
     c.run("DELETE FROM deletions WHERE at < $1", {value_of(at - remembered_for)});
-    c.run("INSERT INTO deletions (version, job_id, at) VALUES ($1, $2, $3)",
-          {next_version(c, "jobs"), id, value_of(at)});
+    c.run("INSERT INTO deletions (version, job_id, key_id, at) VALUES ($1, $2, $3, $4)",
+          {next_version(c, "jobs"), id, job->key_id, value_of(at)});
     append_audit(c, {"job.deleted", actor, id, json::object()}, at);
     return true;
   });

@@ -57,6 +57,12 @@ struct JobPage {
   bool has_more = false;
 };
 
+//! A job that is gone.
+struct Deletion {
+  std::string job_id, key_id;
+  int64_t version = 0;  //!< of the change, as Job::version
+};
+
 //! Which of a key's jobs a library shows.
 struct LibraryQuery {
   std::string key_id;
@@ -145,8 +151,8 @@ public:
   //! a smaller version appears later.
   struct Changes {
     std::vector<Job> jobs;
-    std::vector<std::string> deleted;
-    int64_t version = 0;  //!< to ask with next time
+    std::vector<Deletion> deleted;  //!< of the last hour
+    int64_t version = 0;            //!< to ask with next time
   };
   virtual Changes changed_jobs(int64_t version, int limit = 1000) = 0;
   virtual int64_t latest_version() = 0;

@@ -1,5 +1,6 @@
 """What holds on each database: two servers are one, and nothing is lost when processes are killed."""
 
+import json
 import threading
 import time
 
@@ -8,7 +9,7 @@ import openai
 import postgres
 import pytest
 from conftest import PRAX, wait
-from test_http import events
+from test_http import events, until
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,41 @@ def test_two_servers_on_postgresql_are_one(cluster, tmp_path, serve):
         time.sleep(0.02)
     assert time.monotonic() - revoked < 1.1
     assert ended.wait(1.5)
+    assert first.stop() == 0 and second.stop() == 0
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_deletions_are_told_by_every_server(cluster, database, tmp_path, serve):
+    place = ["--database", cluster.new_database()] if database == "postgresql" else []
+    first = serve(tmp_path / "data", "--workers", "0", *place)
+    second = serve(tmp_path / "data", "--workers", "0", *place)
+    owner, other = (first.key(name, *place)["key"] for name in ("owner", "other"))
+    client = first.client(owner)
+    video, kept = client.videos.create(prompt="x").id, client.videos.create(prompt="y").id
+    heard = {"own": [], "others": [], "one": []}
+
+    def listen(name, key, path):
+        stream = events(second, key, path)
+        thread = threading.Thread(target=lambda: [heard[name].append(event) for event in stream], daemon=True)
+        thread.start()
+        return thread
+    listen("own", owner, "/prax/v1/events")
+    listen("others", other, "/prax/v1/events")
+    of_one = listen("one", owner, f"/prax/v1/videos/{video}/events")
+    time.sleep(0.5)
+    client.videos.delete(video)
+    of_one.join(2)
+    told = [event for event in heard["one"] if event["event"] == "video.deleted"]
+    assert len(told) == 1 and json.loads(told[0]["data"]) == {"id": video, "object": "video.deleted", "deleted": True}
+    until(lambda: [json.loads(e["data"])["id"] for e in heard["own"] if e["event"] == "video.deleted"] == [video], 3)
+    # Who was away hears of it when he is back.
+    client.videos.delete(kept)
+    again = events(second, owner, "/prax/v1/events", **{"Last-Event-ID": told[0]["id"]})
+    for event in again:
+        if event["event"] == "video.deleted":
+            assert json.loads(event["data"])["id"] == kept and int(event["id"]) > int(told[0]["id"])
+            break
+    assert not heard["others"]
     assert first.stop() == 0 and second.stop() == 0
 
 
