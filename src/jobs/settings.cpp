@@ -87,6 +87,7 @@ json to_json(const Settings& s) {
     json& part = out["parts"].emplace_back(json{{"input", p.input}, {"start", p.start}, {"crossfade", p.crossfade}});
     if (p.end) part["end"] = *p.end;
   }
+  for (const auto& card : s.cards) out["cards"].push_back({{"job", card.job_id}, {"joined_by", card.joined_by}});
   if (s.before) out["before"] = true;
   text("joined_by", s.joined_by);
   text("upscaled_by", s.upscaled_by);
@@ -125,6 +126,10 @@ Settings settings_from_json(const json& object) {
     r.take("start", p.start);
     r.take("end", p.end);
     r.take("crossfade", p.crossfade);
+  });
+  reader.take_list("cards", s.cards, [](Reader& r, StoryboardCard& card) {
+    r.take("job", card.job_id);
+    r.take("joined_by", card.joined_by);
   });
   reader.take("before", s.before);
   reader.take("joined_by", s.joined_by);

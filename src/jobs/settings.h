@@ -34,6 +34,13 @@ struct JoinedPart {
   bool operator==(const JoinedPart&) const = default;
 };
 
+//! A card of a storyboard: a video, and how the one before leads to it.
+struct StoryboardCard {
+  std::string job_id;
+  std::string joined_by;  //!< "extension" or "cut"
+  bool operator==(const StoryboardCard&) const = default;
+};
+
 //! A LoRA by its name in the ModelCatalog.
 struct NamedLora {
   std::string name;
@@ -60,6 +67,7 @@ struct Settings {
   std::vector<PlacedInput> conditions;
   std::vector<PromptShot> shots;
   std::vector<JoinedPart> parts;  //!< the result is these, one after another
+  std::vector<StoryboardCard> cards;  //!< of the storyboard that this joins
   bool before = false;            //!< an extension whose new part comes first
   std::string joined_by;          //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
   std::string upscaled_by;        //!< "model" or "resize" (upscale)

@@ -170,21 +170,33 @@ void end_job(Connection& c, const Job& job, JobStatus status, const JobError& er
   fail_waiting(c, job.id, at);
 }
 
-Accepted SqlStore::create_job(const NewJob& job, const Admission& admission) {
-  require_texts(job);
-  return database_->write([&](Connection& c) {
+Accepted SqlStore::create_job(const NewJob& job, const Admission& admission) { return create_jobs({job}, admission); }
+
+Accepted SqlStore::create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) {
+  struct Refused {  // thrown: takes back what was inserted before
     Accepted answer;
-    if (auto there = find_job(c, job.id)) {  // the commit of an earlier try had gone through
-      answer.job = std::move(there);
+  };
+  for (const NewJob& job : jobs) require_texts(job);
+  const NewJob& last = jobs.back();
+  try {
+    return database_->write([&](Connection& c) {
+      Accepted answer;
+      if (auto there = find_job(c, last.id)) {  // the commit of an earlier try had gone through
+        answer.job = std::move(there);
+        return answer;
+      }
+      const Time at = now();
+      if (auto earlier = remembered(c, last, at)) return std::move(*earlier);
+      for (const NewJob& job : jobs) {
+        if (auto refusal = over_a_limit(c, job, admission, at)) throw Refused{std::move(*refusal)};
+        insert(c, job, at);
+      }
+      answer.job = find_job(c, last.id);
       return answer;
-    }
-    const Time at = now();
-    if (auto earlier = remembered(c, job, at)) return std::move(*earlier);
-    if (auto refusal = over_a_limit(c, job, admission, at)) return std::move(*refusal);
-    insert(c, job, at);
-    answer.job = find_job(c, job.id);
-    return answer;
-  });
+    });
+  } catch (Refused& refused) {
+    return std::move(refused.answer);
+  }
 }
 
 std::optional<Job> SqlStore::job(const std::string& id) {

@@ -15,6 +15,7 @@ public:
   explicit SqlStore(std::unique_ptr<Database> database);
 
   Accepted create_job(const NewJob& job, const Admission& admission) override;
+  Accepted create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) override;
   std::optional<Job> job(const std::string& id) override;
   JobPage jobs(const JobQuery& query) override;
   Changes changed_jobs(int64_t version, int limit) override;

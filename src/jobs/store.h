@@ -144,6 +144,9 @@ public:
 
   // Jobs
   virtual Accepted create_job(const NewJob& job, const Admission& admission) = 0;
+  //! One or more: all of them or, when one is refused, none; a later one may wait for an earlier one. The answer is that of the last,
+  //! whose Idempotency-Key stands for all: when it was seen before, nothing is made.
+  virtual Accepted create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) = 0;
   //! Deleted jobs are not found.
   virtual std::optional<Job> job(const std::string& id) = 0;
   virtual JobPage jobs(const JobQuery& query) = 0;

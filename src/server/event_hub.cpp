@@ -49,8 +49,7 @@ http::Event EventHub::event_of(const jobs::Job& job) {
 }
 
 http::Event EventHub::event_of(const jobs::Deletion& deletion) {
-  return {std::to_string(deletion.version), "video.deleted",
-          nlohmann::json{{"id", deletion.job_id}, {"object", "video.deleted"}, {"deleted", true}}.dump()};
+  return {std::to_string(deletion.version), "video.deleted", deleted_object(deletion.job_id).dump()};
 }
 
 void EventHub::job_changed(const jobs::Job& job) {

@@ -76,8 +76,8 @@ private:
   std::vector<std::pair<std::string, CheckedMedia>> uploads_;
 };
 
-//! Queues a job whose inputs are stored; HttpError for what the limits refuse.
-jobs::Accepted accept_job(const Context& context, const jobs::NewJob& job);
+//! Queues jobs whose inputs are stored, all or none (Store::create_jobs); HttpError for what the limits refuse.
+jobs::Accepted accept_jobs(const Context& context, const std::vector<jobs::NewJob>& jobs);
 //! HttpError 503 while the server stops.
 void require_running(const Context& context);
 //! A seed for who gives none.

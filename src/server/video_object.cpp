@@ -93,6 +93,8 @@ json live_object(const jobs::Job& job) {
   return video;
 }
 
+json deleted_object(const std::string& id) { return {{"id", id}, {"object", "video.deleted"}, {"deleted", true}}; }
+
 json provenance_object(const jobs::Job& job) {
   json inputs = json::array(), results = json::array();
   for (const auto& input : job.inputs)
