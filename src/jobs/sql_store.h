@@ -45,6 +45,8 @@ public:
   void create_character(const Character& character) override;
   std::optional<Character> character(const std::string& id) override;
   std::vector<Character> characters(const std::string& key_id) override;
+  std::vector<Character> characters_within(const std::string& key_id, const std::string& text) override;
+  bool delete_character(const std::string& id, const std::string& actor) override;
 
   void put_preset(const Preset& preset) override;
   std::optional<Preset> preset(const std::string& id) override;

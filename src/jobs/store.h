@@ -144,8 +144,8 @@ public:
 
   // Jobs
   virtual Accepted create_job(const NewJob& job, const Admission& admission) = 0;
-  //! One or more: all of them or, when one is refused, none; a later one may wait for an earlier one. The answer is that of the last,
-  //! whose Idempotency-Key stands for all: when it was seen before, nothing is made.
+  //! One or more: all of them or, when one is refused, none; a later one may wait for an earlier one. The answer is
+  //! that of the last, whose Idempotency-Key stands for all: when it was seen before, nothing is made.
   virtual Accepted create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) = 0;
   //! Deleted jobs are not found.
   virtual std::optional<Job> job(const std::string& id) = 0;
@@ -210,7 +210,11 @@ public:
   // Characters
   virtual void create_character(const Character& character) = 0;
   virtual std::optional<Character> character(const std::string& id) = 0;
-  virtual std::vector<Character> characters(const std::string& key_id) = 0;
+  virtual std::vector<Character> characters(const std::string& key_id) = 0;  //!< newest first
+  //! Those of the key whose name or id is somewhere in the text, newest first.
+  virtual std::vector<Character> characters_within(const std::string& key_id, const std::string& text) = 0;
+  //! False when there is none. Its clip is the caller's to remove.
+  virtual bool delete_character(const std::string& id, const std::string& actor) = 0;
 
   // Presets
   virtual void put_preset(const Preset& preset) = 0;  //!< creates or replaces

@@ -31,7 +31,7 @@ public:
   //! Width, height, rate and length of a clip, as near as the model comes to it.
   void take_shape_of(const CheckedMedia& clip);
   void take_shape_of(const jobs::Job& source);
-  //! `input_reference`, `character`, `conditions`, `shots`, `loop`.
+  //! `input_reference`, `conditions`, `shots`, `loop`, `characters` and who is named in the prompt.
   void read_references();
   //! `video`: a finished video's id, or a clip. The job, if it is one of ours.
   struct Source {
@@ -62,7 +62,9 @@ private:
   void read_conditions();
   void read_shots();
   CheckedMedia read_picture(const nlohmann::json& value, const std::string& param, Wanted wanted);
-  void read_character();
+  void read_characters();
+  std::vector<jobs::Character> wanted_characters(const std::string& field);
+  void show_characters(const std::vector<jobs::Character>& characters, const std::string& param);
   void set_shape(const jobs::Shape& shape);
   std::string hash_of_request();
 

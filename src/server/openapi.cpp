@@ -141,6 +141,12 @@ void add_own(json& paths) {
                                          .parameter(video_id)
                                          .ok("Video", "It ends as failed, with the error code cancelled.")
                                          .errors({404, 409, 413});
+  paths["/prax/v1/characters"]["get"] = Operation("listCharacters", "The caller's characters").ok("CharacterList");
+  paths["/prax/v1/characters/{character_id}"]["delete"] =
+      Operation("deleteCharacter", "Delete a character; videos that show it stay")
+          .parameter(path_parameter("character_id", "A character's id."))
+          .ok("CharacterDeleted")
+          .errors({404, 413});
   const json key_id = path_parameter("key_id", "A key's id.");
   paths["/prax/v1/keys"]["post"] = Operation("createKey", "A new key")
                                        .body("CreateKey", true, false)

@@ -49,7 +49,7 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
     fields["num_frames"] = whole(1, 100000);
     fields["fps"] = number(1, 120);
     fields["loop"] = flag();
-    fields["character"] = text(1, 100);
+    fields["character"] = text(1, 200);
     fields["title"] = text(0, 200);
     fields["again_of"] = text(1, 200);
     return fields;
@@ -59,6 +59,8 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
   create_json["conditions"] = list_of(condition());
   create_json["shots"] = list_of(
       request({{"prompt", text(1, 32000)}, {"seconds", number(0.01, settings.max_seconds)}}, {"prompt", "seconds"}));
+  create_json["characters"] = list_of({{"anyOf", {text(1, 200), request({{"id", text(1, 200)}}, {"id"})}}});
+  create_json["characters"]["maxItems"] = 4;
   create_form["input_reference"] = file();
   schemas["CreateVideo"] = request(create_json, {"prompt"});
   schemas["CreateVideoForm"] = form_request(create_form, {"prompt"});
@@ -128,6 +130,7 @@ void add_videos(json& schemas) {
              {"strength", nullable(number())},
              {"loop", flag()},
              {"loras", list_of(any_object())},
+             {"characters", list_of(answer({{"id", text()}, {"name", text()}}))},
              {"title", text()},
              {"favourite", flag()},
              {"folder", text()},
@@ -142,6 +145,9 @@ void add_videos(json& schemas) {
   schemas["VideoList"] = list_answer("Video");
   schemas["VideoDeleted"] = answer({{"id", text()}, {"object", constant("video.deleted")}, {"deleted", flag()}});
   schemas["Character"] = answer({{"id", text()}, {"name", text()}, {"created_at", whole()}});
+  schemas["CharacterList"] = answer({{"object", constant("list")}, {"data", list_of(schema_ref("Character"))}});
+  schemas["CharacterDeleted"] =
+      answer({{"id", text()}, {"object", constant("prax.character.deleted")}, {"deleted", flag()}});
   schemas["Provenance"] = answer({{"id", text()},
                                   {"object", constant("prax.provenance")},
                                   {"status", text()},
