@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "data_options.h"
 #include "output.h"
+#include "settings_flags.h"
 
 namespace prax::app {
 
@@ -106,7 +107,7 @@ void list(const Options& o) {
     fmt::print("{}  {:<8} {:<20} {:<24} used {}\n", key.id, state, key.name, jobs::names_of(key.scopes),
                day(key.last_used_at));
   }
-  if (keys.empty()) fmt::print("no keys; make one with: prax keys create NAME --data {}\n", shell_word(o.place.data));
+  if (keys.empty()) fmt::print("no keys; make one with: prax keys create NAME --data {}\n", shell_word(o.place.data.string()));
 }
 
 [[noreturn]] void no_such_key(const Options& o) {
@@ -151,9 +152,12 @@ void add_keys(CLI::App& app, int&) {
   keys->require_subcommand(1);
   const auto command = [&](const char* name, const char* help, void (*run)(Options&)) {
     auto* c = keys->add_subcommand(name, help);
-    o->place.add_to(*c);
+    auto flags = std::make_shared<SettingsFlags>(*c, server::SettingUser::tool);
     c->add_flag("--json", o->json, "One JSON object on stdout");
-    c->callback([o, run] { run(*o); });
+    c->callback([o, run, flags] {
+      o->place = DataOptions(flags->load());
+      run(*o);
+    });
     return c;
   };
 

@@ -17,7 +17,7 @@ void add_serve(CLI::App& app, int&) {
   command->footer(
       "Example: prax keys create me --data ./data; prax serve --data ./data\n"
       "Each setting is also an environment variable (PRAX_PORT) and a key of the TOML file (port).");
-  auto flags = std::make_shared<SettingsFlags>(*command);
+  auto flags = std::make_shared<SettingsFlags>(*command, server::SettingUser::server);
   command->callback([flags] {
     // Few arenas: many threads that allocate little by little must not each keep megabytes.
     constexpr int arenas = 2;

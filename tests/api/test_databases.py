@@ -1,6 +1,9 @@
 """What holds on each database: two servers are one, and nothing is lost when processes are killed."""
 
 import json
+import os
+import pathlib
+import subprocess
 import threading
 import time
 
@@ -83,6 +86,40 @@ def test_deletions_are_told_by_every_server(cluster, database, tmp_path, serve):
             break
     assert not heard["others"]
     assert first.stop() == 0 and second.stop() == 0
+
+
+def test_one_file_for_all_and_no_password_in_the_list_of_processes(cluster, tmp_path, serve):
+    config = tmp_path / "prax.toml"
+    config.write_text(f'database = "{cluster.new_database()}&password=hush"\nstorage = "shared"\nquality = 40\n')
+    with_file = ["--config", str(config)]
+    server = serve(tmp_path / "first", *with_file)
+    client = server.client(server.key("me", *with_file)["key"])
+
+    def make():
+        return client.videos.create(prompt="x", extra_body={"steps": 1, "seed": 3})
+
+    def size(video):
+        return (tmp_path / "shared" / "results" / video.id).exists() and client.videos.retrieve(video.id).size_bytes
+    made = make()
+    tasks = pathlib.Path(f"/proc/{server.process.pid}/task")
+    pids = [server.process.pid, *(pid for task in tasks.iterdir() for pid in (task / "children").read_text().split())]
+    told = [pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+    assert len(told) == 2 and b"worker" in told[1] and b"hush" not in b"".join(told)
+    wait(client, made.id)
+    assert server.stop() == 0
+
+    server = serve(tmp_path / "first", *with_file, "--workers", "0")
+    client = server.client(client.api_key)
+    for variables, flags in (({}, with_file), ({"PRAX_CONFIG": str(config)}, [])):
+        again = make()
+        subprocess.run([PRAX, "worker", "--once", "--data", str(tmp_path / "second"), *flags], check=True,
+                       env={**os.environ, **variables}, capture_output=True)
+        assert client.videos.retrieve(again.id).status == "completed"
+        assert size(again) == size(made), "it has another quality"
+    listed = subprocess.run([PRAX, "keys", "list", "--json"], check=True, capture_output=True, text=True,
+                            env={**os.environ, "PRAX_CONFIG": str(config), "PRAX_DATA": str(tmp_path / "third")})
+    assert [key["name"] for key in json.loads(listed.stdout)["keys"] if key["id"] != "key_studio"] == ["me"]
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
