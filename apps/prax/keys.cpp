@@ -107,7 +107,8 @@ void list(const Options& o) {
     fmt::print("{}  {:<8} {:<20} {:<24} used {}\n", key.id, state, key.name, jobs::names_of(key.scopes),
                day(key.last_used_at));
   }
-  if (keys.empty()) fmt::print("no keys; make one with: prax keys create NAME --data {}\n", shell_word(o.place.data.string()));
+  if (keys.empty())
+    fmt::print("no keys; make one with: prax keys create NAME --data {}\n", shell_word(o.place.data.string()));
 }
 
 [[noreturn]] void no_such_key(const Options& o) {

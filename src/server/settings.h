@@ -67,8 +67,8 @@ struct Settings {
 //! How a setting is written: one word, several words, a switch, or NAME=VALUE pairs.
 enum class SettingShape { word, list, flag, pairs };
 
-//! Who takes a setting: the server, its workers too, or even the commands that only look into its data. All of them read
-//! the same file and variables, and leave alone what is not for them.
+//! Who takes a setting: the server, its workers too, or even the commands that only look into its data. All of them
+//! read the same file and variables, and leave alone what is not for them.
 enum class SettingUser { server, worker, tool };
 
 //! A setting is the flag --max-body, the variable PRAX_MAX_BODY and the key max_body of the file.

@@ -46,8 +46,8 @@ TEST(Settings, FlagsBeforeVariablesBeforeTheFile) {
 
 TEST(Settings, PathsInTheFileAreMeantFromItsFolder) {
   const auto folder = std::filesystem::path(::testing::TempDir());
-  const Settings settings = load({}, {{"PRAX_DATA", "/d"}},
-                                 "storage = \"results\"\nupscaler = \"up\"\nstudio = \"pages\"\n");
+  const Settings settings =
+      load({}, {{"PRAX_DATA", "/d"}}, "storage = \"results\"\nupscaler = \"up\"\nstudio = \"pages\"\n");
   EXPECT_EQ(settings.storage, (folder / "results").lexically_normal());
   EXPECT_EQ(settings.upscaler, (folder / "up").lexically_normal());
   EXPECT_EQ(settings.studio_folder, (folder / "pages").lexically_normal());
