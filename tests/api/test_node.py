@@ -19,7 +19,7 @@ def test_node_sdk(server, key):
         shutil.copy(source / name, place / name)
     lock, installed = place / "package-lock.json", place / "node_modules" / ".lock"
     if not installed.exists() or not filecmp.cmp(lock, installed, shallow=False):
-        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=place, check=True, timeout=240)
+        subprocess.run(["npm", "ci", "--loglevel=error", "--no-audit", "--no-fund"], cwd=place, check=True, timeout=240)
         shutil.copy(lock, installed)
     run = subprocess.run(["node", "--test", "videos.test.js"], cwd=place, capture_output=True, text=True, timeout=240,
                          env={**os.environ, "PRAX_URL": server.url, "PRAX_KEY": key})
