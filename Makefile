@@ -37,7 +37,7 @@ program: packages ## build the program alone
 studio: studio-packages ## build the pages that `prax serve` shows in a browser
 	@$(STEP) "building the studio" build/logs/build-studio.log scripts/build_studio.sh
 
-test: packages test-packages studio ## build everything and run the tests
+test: packages test-packages studio-packages studio ## build everything and run the tests
 	@$(STEP) "configuring" build/logs/configure-release.log cmake --preset release -DPRAX_TESTS=ON
 	@$(STEP) "building prax and the tests on $(CORES) (several minutes the first time)" build/logs/build-release.log \
 	  cmake --build --preset release -j $(JOBS)
@@ -74,7 +74,7 @@ packages:
 test-packages:
 	@scripts/install_packages.sh scripts/packages-test.txt
 
-studio-packages: # Node from elsewhere is as good
+studio-packages: # Node from elsewhere is as good; the tests of the API need it, too
 	@command -v npm >/dev/null || scripts/install_packages.sh scripts/packages-studio.txt
 
 dev-packages:

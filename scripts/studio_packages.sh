@@ -6,6 +6,6 @@ cd "$(dirname "$0")/../studio"
 stamp=node_modules/.lock
 if ! cmp -s package-lock.json "$stamp"; then
   # No package needs a script of its own to be run.
-  npm ci --silent --ignore-scripts
+  npm ci --loglevel=error --ignore-scripts
   cp package-lock.json "$stamp"
 fi

@@ -14,6 +14,10 @@ if [[ -n ${PRAX_PICTURES:-} ]]; then
 fi
 for tool in npm "${PRAX_CHROMIUM:-chromium}"; do
   if ! command -v "$tool" >/dev/null; then
+    if [[ -n ${CI:-} ]]; then
+      echo "$tool is not installed: apt-get install nodejs npm chromium" >&2
+      exit 1
+    fi
     echo "skipped: $tool is not installed" >&2
     exit 77
   fi

@@ -2,12 +2,14 @@
 
 #include <charconv>
 #include <ctime>
+#include <functional>
 #include <memory>
 
 #include "base/error.h"
 #include "commands.h"
 #include "data_options.h"
 #include "output.h"
+#include "settings_flags.h"
 
 namespace prax::app {
 
@@ -101,18 +103,23 @@ void add_audit(CLI::App& app, int& exit_code) {
       "What the log and its end in the data folder cannot show is a log that was computed anew by someone who can "
       "write\n"
       "both. Write the last line of this command down elsewhere, and give it with --head another time.");
-  o->place.add_to(*c);
+  const auto with_place = [o](CLI::App& command, const std::function<void()>& run) {
+    auto flags = std::make_shared<SettingsFlags>(command, server::SettingUser::tool);
+    command.callback([o, flags, run] {
+      o->place = DataOptions(flags->load());
+      run();
+    });
+  };
+  with_place(*c, [o, &exit_code] { verify(*o, exit_code); });
   c->add_option("--head", o->heads, "An end of the log that was seen earlier; may be repeated")
       ->type_name("NUMBER:HASH")
       ->allow_extra_args(false);
   c->add_flag("--json", o->json, "One JSON object on stdout");
-  c->callback([o, &exit_code] { verify(*o, exit_code); });
   c = audit->add_subcommand("show", "The log's entries");
-  o->place.add_to(*c);
+  with_place(*c, [o] { show(*o); });
   c->add_option("--after", o->after, "Only those after this number")->type_name("N");
   c->add_option("--limit", o->limit, "At most so many (all)")->type_name("N");
   c->add_flag("--json", o->json, "One JSON object a line on stdout");
-  c->callback([o] { show(*o); });
 }
 
 }  // namespace prax::app

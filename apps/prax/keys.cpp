@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "data_options.h"
 #include "output.h"
+#include "settings_flags.h"
 
 namespace prax::app {
 
@@ -106,7 +107,8 @@ void list(const Options& o) {
     fmt::print("{}  {:<8} {:<20} {:<24} used {}\n", key.id, state, key.name, jobs::names_of(key.scopes),
                day(key.last_used_at));
   }
-  if (keys.empty()) fmt::print("no keys; make one with: prax keys create NAME --data {}\n", shell_word(o.place.data));
+  if (keys.empty())
+    fmt::print("no keys; make one with: prax keys create NAME --data {}\n", shell_word(o.place.data.string()));
 }
 
 [[noreturn]] void no_such_key(const Options& o) {
@@ -124,11 +126,8 @@ void revoke(const Options& o) {
     revoked = store->revoke_all_keys(actor);
   else if (!store->revoke_key(o.id, actor))
     no_such_key(o);
-  if (o.cancel) {
-    if (!o.all) cancelled = store->cancel_jobs_of(o.id, actor);
-    for (const jobs::Key& key : o.all ? store->keys() : std::vector<jobs::Key>())
-      cancelled += store->cancel_jobs_of(key.id, actor);
-  }
+  if (o.cancel)
+    cancelled = o.all ? jobs::cancel_jobs_of_revoked_keys(*store, actor) : store->cancel_jobs_of(o.id, actor);
   anchor_audit(*store, folder);
   if (o.json)
     print_json({{"revoked", revoked}, {"cancelled_jobs", cancelled}});
@@ -154,9 +153,12 @@ void add_keys(CLI::App& app, int&) {
   keys->require_subcommand(1);
   const auto command = [&](const char* name, const char* help, void (*run)(Options&)) {
     auto* c = keys->add_subcommand(name, help);
-    o->place.add_to(*c);
+    auto flags = std::make_shared<SettingsFlags>(*c, server::SettingUser::tool);
     c->add_flag("--json", o->json, "One JSON object on stdout");
-    c->callback([o, run] { run(*o); });
+    c->callback([o, run, flags] {
+      o->place = DataOptions(flags->load());
+      run(*o);
+    });
     return c;
   };
 

@@ -4,11 +4,12 @@
 
 namespace prax::app {
 
-SettingsFlags::SettingsFlags(CLI::App& command) : command_(command) {
-  command.add_option("--config", config_, "A TOML file with any of these settings (config.toml in the data folder)")
+SettingsFlags::SettingsFlags(CLI::App& command, server::SettingUser user) : command_(command), user_(user) {
+  command.add_option("--config", config_, "The server's TOML file of settings (config.toml in the data folder)")
       ->type_name("FILE")
       ->group("Where");
   for (const server::Setting& setting : server::settings_table()) {
+    if (setting.user < user) continue;
     const std::string flag = "--" + setting.name;
     if (setting.shape == server::SettingShape::flag) {
       command.add_flag(flag, switches_[setting.name], setting.help)->group(setting.group);
@@ -25,7 +26,7 @@ SettingsFlags::SettingsFlags(CLI::App& command) : command_(command) {
 server::SettingWords SettingsFlags::given() const {
   server::SettingWords given;
   for (const server::Setting& setting : server::settings_table()) {
-    if (command_.count("--" + setting.name) == 0) continue;
+    if (setting.user < user_ || command_.count("--" + setting.name) == 0) continue;
     if (setting.shape == server::SettingShape::flag)
       given[setting.name] = {switches_.at(setting.name) ? "true" : "false"};
     else

@@ -9,10 +9,11 @@
 
 namespace prax::app {
 
-//! The server's settings as flags of a command, and --config.
+//! The settings that are for the command's kind, as flags of it, and --config. The others come from the same file and
+//! variables all the same.
 class SettingsFlags {
 public:
-  explicit SettingsFlags(CLI::App& command);
+  SettingsFlags(CLI::App& command, server::SettingUser user);
 
   //! What flags, environment and file come to; see server::load_settings().
   server::Settings load() const;
@@ -21,6 +22,7 @@ private:
   server::SettingWords given() const;
 
   CLI::App& command_;
+  const server::SettingUser user_;
   server::SettingWords words_;
   std::map<std::string, bool> switches_;
   std::string config_;

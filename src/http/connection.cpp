@@ -412,8 +412,9 @@ asio::awaitable<void> serve_plain(Core& core, tcp::socket socket, Peer peer) {
   co_await connection.run();
 }
 
-asio::awaitable<void> serve_tls(Core& core, tcp::socket socket, asio::ssl::context& context, Peer peer) {
-  asio::ssl::stream<tcp::socket> stream(std::move(socket), context);
+asio::awaitable<void> serve_tls(Core& core, tcp::socket socket, std::shared_ptr<asio::ssl::context> context,
+                                Peer peer) {
+  asio::ssl::stream<tcp::socket> stream(std::move(socket), *context);
   Connection connection(core, stream, std::move(peer));
   co_await connection.run();
 }

@@ -31,6 +31,7 @@ public:
   Core(ServerSettings settings_given, Router router_given, Hooks hooks_given);
 
   void run();
+  void renew_certificate(const std::filesystem::path& certificate, const std::filesystem::path& private_key);
   void stop(std::chrono::milliseconds grace);
   uint16_t port() const { return acceptor_.local_endpoint().port(); }
   size_t connections() const { return connections_; }
@@ -53,7 +54,7 @@ private:
   void finish_if_quiet();
 
   asio::io_context io_{1};
-  std::optional<asio::ssl::context> tls_;
+  std::shared_ptr<asio::ssl::context> tls_;  //!< none for plain HTTP; another one when the certificate is renewed
   tcp::acceptor acceptor_{io_};
   asio::steady_timer deadline_{io_};
   asio::thread_pool pool_;
@@ -64,6 +65,6 @@ private:
 
 //! Serves one client until he goes. Instantiated in connection.cpp for plain and TLS sockets.
 asio::awaitable<void> serve_plain(Core& core, tcp::socket socket, Peer peer);
-asio::awaitable<void> serve_tls(Core& core, tcp::socket socket, asio::ssl::context& context, Peer peer);
+asio::awaitable<void> serve_tls(Core& core, tcp::socket socket, std::shared_ptr<asio::ssl::context> context, Peer peer);
 
 }  // namespace prax::http

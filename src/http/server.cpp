@@ -8,23 +8,24 @@ namespace {
 
 constexpr std::chrono::milliseconds accept_pause{100};
 
-asio::ssl::context make_tls(const ServerSettings& settings) {
-  asio::ssl::context context(asio::ssl::context::tls_server);
+std::shared_ptr<asio::ssl::context> make_tls(const std::filesystem::path& certificate,
+                                             const std::filesystem::path& private_key) {
+  auto shared = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
+  asio::ssl::context& context = *shared;
   context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
                       asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
   boost::system::error_code error;
-  context.use_certificate_chain_file(settings.certificate.string(), error);
+  context.use_certificate_chain_file(certificate.string(), error);
   if (error)
-    throw Error(ErrorKind::usage,
-                "the certificate " + settings.certificate.string() + " cannot be used: " + error.message(),
+    throw Error(ErrorKind::usage, "the certificate " + certificate.string() + " cannot be used: " + error.message(),
                 "it is a PEM file with the server's certificate first and those that sign it behind");
-  context.use_private_key_file(settings.private_key.string(), asio::ssl::context::pem, error);
+  context.use_private_key_file(private_key.string(), asio::ssl::context::pem, error);
   if (error)
-    throw Error(ErrorKind::usage, "the key " + settings.private_key.string() + " cannot be used: " + error.message(),
+    throw Error(ErrorKind::usage, "the key " + private_key.string() + " cannot be used: " + error.message(),
                 "it is a PEM file with the private key of the certificate, without a password");
   // Less memory for the thousands of connections that only wait.
   SSL_CTX_set_mode(context.native_handle(), SSL_MODE_RELEASE_BUFFERS);
-  return context;
+  return shared;
 }
 
 }  // namespace
@@ -34,7 +35,7 @@ Core::Core(ServerSettings settings_given, Router router_given, Hooks hooks_given
       router(std::move(router_given)),
       hooks(std::move(hooks_given)),
       pool_(static_cast<size_t>(std::max(1, settings.threads))) {
-  if (!settings.certificate.empty()) tls_.emplace(make_tls(settings));
+  if (!settings.certificate.empty()) tls_ = make_tls(settings.certificate, settings.private_key);
   const std::string place = settings.host + " port " + std::to_string(settings.port);
   boost::system::error_code error;
   tcp::resolver resolver(io_);
@@ -82,7 +83,7 @@ void Core::serve(tcp::socket socket) {
     address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
   peer.address = address.to_string();
   peer.loopback = address.is_loopback();
-  peer.secure = tls_.has_value();
+  peer.secure = tls_ != nullptr;
   socket.set_option(tcp::no_delay(true), error);
   if (connections_ >= settings.limits.connections) {
     if (!tls_) {
@@ -94,7 +95,7 @@ void Core::serve(tcp::socket socket) {
     return;
   }
   if (tls_)
-    asio::co_spawn(io_, serve_tls(*this, std::move(socket), *tls_, std::move(peer)), asio::detached);
+    asio::co_spawn(io_, serve_tls(*this, std::move(socket), tls_, std::move(peer)), asio::detached);
   else
     asio::co_spawn(io_, serve_plain(*this, std::move(socket), std::move(peer)), asio::detached);
 }
@@ -134,6 +135,13 @@ void Core::finish_if_quiet() {
   }
 }
 
+void Core::renew_certificate(const std::filesystem::path& certificate, const std::filesystem::path& private_key) {
+  if (settings.certificate.empty())
+    throw Error(ErrorKind::usage, "the server was started without TLS", "start it again to serve HTTPS");
+  auto renewed = make_tls(certificate, private_key);
+  asio::post(io_, [this, renewed = std::move(renewed)]() mutable { tls_ = std::move(renewed); });
+}
+
 void Core::stop(std::chrono::milliseconds grace) {
   asio::post(io_, [this, grace] {
     if (draining_.exchange(true)) return;
@@ -158,6 +166,9 @@ Server::Server(ServerSettings settings, Router router, Hooks hooks)
 Server::~Server() = default;
 uint16_t Server::port() const { return core_->port(); }
 void Server::run() { core_->run(); }
+void Server::renew_certificate(const std::filesystem::path& certificate, const std::filesystem::path& private_key) {
+  core_->renew_certificate(certificate, private_key);
+}
 void Server::stop(std::chrono::milliseconds grace) { core_->stop(grace); }
 size_t Server::connections() const { return core_->connections(); }
 

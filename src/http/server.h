@@ -73,6 +73,10 @@ public:
   uint16_t port() const;
   //! Returns after stop(), when all is quiet.
   void run();
+  //! New connections are served with these PEM files from now on; those that there are go on with what they have.
+  //! Throws Error(usage), and changes nothing, for files that cannot be used and for a server that speaks no TLS. From
+  //! any thread, while run() runs or before.
+  void renew_certificate(const std::filesystem::path& certificate, const std::filesystem::path& private_key);
   //! No new connections or requests; running requests may end within `grace`; event streams are closed. From any
   //! thread.
   void stop(std::chrono::milliseconds grace);

@@ -50,7 +50,9 @@ void ChangeFeed::remove(int64_t id) {
 }
 
 ChangeFeed::Subscription ChangeFeed::on_job(JobListener listener) { return add({std::move(listener), {}, {}}); }
-ChangeFeed::Subscription ChangeFeed::on_deleted(IdListener listener) { return add({{}, std::move(listener), {}}); }
+ChangeFeed::Subscription ChangeFeed::on_deleted(DeletionListener listener) {
+  return add({{}, std::move(listener), {}});
+}
 ChangeFeed::Subscription ChangeFeed::on_keys_changed(Listener listener) { return add({{}, {}, std::move(listener)}); }
 
 template <typename Call>
@@ -87,9 +89,9 @@ void ChangeFeed::look() {
     tell([&](const Listeners& l) {
       if (l.job) l.job(job);
     });
-  for (const std::string& id : changes.deleted)
+  for (const Deletion& deletion : changes.deleted)
     tell([&](const Listeners& l) {
-      if (l.deleted) l.deleted(id);
+      if (l.deleted) l.deleted(deletion);
     });
 }
 

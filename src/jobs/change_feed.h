@@ -22,7 +22,7 @@ public:
 
   //! A job as it is now; several changes between two looks come as one.
   using JobListener = std::function<void(const Job&)>;
-  using IdListener = std::function<void(const std::string& id)>;
+  using DeletionListener = std::function<void(const Deletion&)>;
   using Listener = std::function<void()>;
 
   //! Ends when it is dropped; the listener does not run any more after that: so drop it without holding a lock that the
@@ -41,14 +41,14 @@ public:
     int64_t id_ = 0;
   };
 
-  [[nodiscard]] Subscription on_job(JobListener listener);     //!< created, progressed, ended
-  [[nodiscard]] Subscription on_deleted(IdListener listener);  //!< a job is gone
+  [[nodiscard]] Subscription on_job(JobListener listener);           //!< created, progressed, ended
+  [[nodiscard]] Subscription on_deleted(DeletionListener listener);  //!< a job is gone
   [[nodiscard]] Subscription on_keys_changed(Listener listener);
 
 private:
   struct Listeners {
     JobListener job;
-    IdListener deleted;
+    DeletionListener deleted;
     Listener keys;
   };
 

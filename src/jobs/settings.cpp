@@ -87,9 +87,11 @@ json to_json(const Settings& s) {
     json& part = out["parts"].emplace_back(json{{"input", p.input}, {"start", p.start}, {"crossfade", p.crossfade}});
     if (p.end) part["end"] = *p.end;
   }
+  for (const auto& card : s.cards) out["cards"].push_back({{"job", card.job_id}, {"joined_by", card.joined_by}});
   if (s.before) out["before"] = true;
   text("joined_by", s.joined_by);
   text("upscaled_by", s.upscaled_by);
+  for (const auto& who : s.characters) out["characters"].push_back({{"id", who.id}, {"name", who.name}});
   for (const auto& shot : s.shots) out["shots"].push_back({{"prompt", shot.prompt}, {"seconds", shot.seconds}});
   for (const auto& lora : s.loras) out["loras"].push_back({{"name", lora.name}, {"weight", lora.weight}});
   if (!s.arguments.empty()) out["arguments"] = s.arguments;
@@ -126,9 +128,17 @@ Settings settings_from_json(const json& object) {
     r.take("end", p.end);
     r.take("crossfade", p.crossfade);
   });
+  reader.take_list("cards", s.cards, [](Reader& r, StoryboardCard& card) {
+    r.take("job", card.job_id);
+    r.take("joined_by", card.joined_by);
+  });
   reader.take("before", s.before);
   reader.take("joined_by", s.joined_by);
   reader.take("upscaled_by", s.upscaled_by);
+  reader.take_list("characters", s.characters, [](Reader& r, ShownCharacter& who) {
+    r.take("id", who.id);
+    r.take("name", who.name);
+  });
   reader.take_list("shots", s.shots, [](Reader& r, PromptShot& shot) {
     r.take("prompt", shot.prompt);
     r.take("seconds", shot.seconds);

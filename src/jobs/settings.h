@@ -34,6 +34,19 @@ struct JoinedPart {
   bool operator==(const JoinedPart&) const = default;
 };
 
+//! A character that a video shows, with the name that it had.
+struct ShownCharacter {
+  std::string id, name;
+  bool operator==(const ShownCharacter&) const = default;
+};
+
+//! A card of a storyboard: a video, and how the one before leads to it.
+struct StoryboardCard {
+  std::string job_id;
+  std::string joined_by;  //!< "extension" or "cut"
+  bool operator==(const StoryboardCard&) const = default;
+};
+
 //! A LoRA by its name in the ModelCatalog.
 struct NamedLora {
   std::string name;
@@ -58,11 +71,13 @@ struct Settings {
   std::string video;               //!< InputFile::name of a clip to change, or "" (remix, edit)
   std::string extend;              //!< InputFile::name of a clip to go on with, or ""; the result holds both
   std::vector<PlacedInput> conditions;
+  std::vector<ShownCharacter> characters;  //!< their pictures are `image` or among the conditions
   std::vector<PromptShot> shots;
-  std::vector<JoinedPart> parts;  //!< the result is these, one after another
-  bool before = false;            //!< an extension whose new part comes first
-  std::string joined_by;          //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
-  std::string upscaled_by;        //!< "model" or "resize" (upscale)
+  std::vector<JoinedPart> parts;      //!< the result is these, one after another
+  std::vector<StoryboardCard> cards;  //!< of the storyboard that this joins
+  bool before = false;                //!< an extension whose new part comes first
+  std::string joined_by;    //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
+  std::string upscaled_by;  //!< "model" or "resize" (upscale)
   std::vector<NamedLora> loras;
   std::string dtype;  //!< "bf16", "int8" or "f32"; "" for the catalogue's choice
   //! More arguments of the reference pipeline, by its names ("max_sequence_length"). No argument that names a file.

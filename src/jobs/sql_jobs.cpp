@@ -170,21 +170,33 @@ void end_job(Connection& c, const Job& job, JobStatus status, const JobError& er
   fail_waiting(c, job.id, at);
 }
 
-Accepted SqlStore::create_job(const NewJob& job, const Admission& admission) {
-  require_texts(job);
-  return database_->write([&](Connection& c) {
+Accepted SqlStore::create_job(const NewJob& job, const Admission& admission) { return create_jobs({job}, admission); }
+
+Accepted SqlStore::create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) {
+  struct Refused {  // thrown: takes back what was inserted before
     Accepted answer;
-    if (auto there = find_job(c, job.id)) {  // the commit of an earlier try had gone through
-      answer.job = std::move(there);
+  };
+  for (const NewJob& job : jobs) require_texts(job);
+  const NewJob& last = jobs.back();
+  try {
+    return database_->write([&](Connection& c) {
+      Accepted answer;
+      if (auto there = find_job(c, last.id)) {  // the commit of an earlier try had gone through
+        answer.job = std::move(there);
+        return answer;
+      }
+      const Time at = now();
+      if (auto earlier = remembered(c, last, at)) return std::move(*earlier);
+      for (const NewJob& job : jobs) {
+        if (auto refusal = over_a_limit(c, job, admission, at)) throw Refused{std::move(*refusal)};
+        insert(c, job, at);
+      }
+      answer.job = find_job(c, last.id);
       return answer;
-    }
-    const Time at = now();
-    if (auto earlier = remembered(c, job, at)) return std::move(*earlier);
-    if (auto refusal = over_a_limit(c, job, admission, at)) return std::move(*refusal);
-    insert(c, job, at);
-    answer.job = find_job(c, job.id);
-    return answer;
-  });
+    });
+  } catch (Refused& refused) {
+    return std::move(refused.answer);
+  }
 }
 
 std::optional<Job> SqlStore::job(const std::string& id) {
@@ -212,9 +224,15 @@ Store::Changes SqlStore::changed_jobs(int64_t version, int limit) {
                {version, changes.version, int64_t{limit}}))
       changes.jobs.push_back(job_of(std::move(row)));
     if (static_cast<int>(changes.jobs.size()) >= limit && limit > 0) changes.version = changes.jobs.back().version;
-    for (Row& row : c.run("SELECT job_id FROM deletions WHERE version > $1 AND version <= $2 ORDER BY version",
-                          {version, changes.version}))
-      changes.deleted.push_back(row.text());
+    for (Row& row :
+         c.run("SELECT job_id, key_id, version FROM deletions WHERE version > $1 AND version <= $2 ORDER BY version",
+               {version, changes.version})) {
+      Deletion deletion;
+      deletion.job_id = row.text();
+      deletion.key_id = row.text();
+      deletion.version = row.integer();
+      changes.deleted.push_back(std::move(deletion));
+    }
     return changes;
   });
 }
@@ -243,8 +261,8 @@ bool SqlStore::delete_job(const std::string& id, const std::string& actor) {
     if (!is_final(job->status)) end_job(c, *job, JobStatus::cancelled, {"cancelled", "the job was deleted"}, actor, at);
     c.run("UPDATE jobs SET deleted_at = $2 WHERE id = $1", {id, value_of(at)});
     c.run("DELETE FROM deletions WHERE at < $1", {value_of(at - remembered_for)});
-    c.run("INSERT INTO deletions (version, job_id, at) VALUES ($1, $2, $3)",
-          {next_version(c, "jobs"), id, value_of(at)});
+    c.run("INSERT INTO deletions (version, job_id, key_id, at) VALUES ($1, $2, $3, $4)",
+          {next_version(c, "jobs"), id, job->key_id, value_of(at)});
     append_audit(c, {"job.deleted", actor, id, json::object()}, at);
     return true;
   });

@@ -132,13 +132,14 @@ bool SqlStore::revoke_key(const std::string& id, const std::string& actor) {
   });
 }
 
-int SqlStore::revoke_all_keys(const std::string& actor) {
+int SqlStore::revoke_all_keys(const std::string& actor, const std::string& except_id) {
   return database_->write([&](Connection& c) {
     const Time at = now();
-    const auto revoked = c.run(
-        "UPDATE keys SET revoked_at = $1 WHERE revoked_at IS NULL AND hash IS NOT NULL RETURNING id", {value_of(at)});
+    const auto revoked =
+        c.run("UPDATE keys SET revoked_at = $1 WHERE revoked_at IS NULL AND hash IS NOT NULL AND id <> $2 RETURNING id",
+              {value_of(at), except_id});
     if (revoked.empty()) return 0;
-    c.run("DELETE FROM sessions WHERE key_id <> $1", {std::string(local_key_id)});
+    c.run("DELETE FROM sessions WHERE key_id NOT IN ($1, $2)", {std::string(local_key_id), except_id});
     next_version(c, "keys");
     for (Row row : revoked) append_audit(c, {"key.revoked", actor, row.text(), {{"all", true}}}, at);
     return static_cast<int>(revoked.size());

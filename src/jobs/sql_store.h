@@ -15,6 +15,7 @@ public:
   explicit SqlStore(std::unique_ptr<Database> database);
 
   Accepted create_job(const NewJob& job, const Admission& admission) override;
+  Accepted create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) override;
   std::optional<Job> job(const std::string& id) override;
   JobPage jobs(const JobQuery& query) override;
   Changes changed_jobs(int64_t version, int limit) override;
@@ -44,6 +45,8 @@ public:
   void create_character(const Character& character) override;
   std::optional<Character> character(const std::string& id) override;
   std::vector<Character> characters(const std::string& key_id) override;
+  std::vector<Character> characters_within(const std::string& key_id, const std::string& text) override;
+  bool delete_character(const std::string& id, const std::string& actor) override;
 
   void put_preset(const Preset& preset) override;
   std::optional<Preset> preset(const std::string& id) override;
@@ -56,7 +59,7 @@ public:
   std::optional<Key> key_of_hash(const std::string& hash_of_secret) override;
   int64_t keys_version() override;
   bool revoke_key(const std::string& id, const std::string& actor) override;
-  int revoke_all_keys(const std::string& actor) override;
+  int revoke_all_keys(const std::string& actor, const std::string& except_id) override;
   int cancel_jobs_of(const std::string& key_id, const std::string& actor) override;
   std::optional<CreatedKey> rotate_key(const std::string& id, const std::string& actor) override;
   Key studio_key(const std::string& actor) override;

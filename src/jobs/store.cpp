@@ -24,6 +24,13 @@ void SqlStore::ping() {
   database_->read([](Connection& c) { c.run("SELECT 1"); });
 }
 
+int cancel_jobs_of_revoked_keys(Store& store, const std::string& actor) {
+  int cancelled = 0;
+  for (const Key& key : store.keys())
+    if (key.revoked_at) cancelled += store.cancel_jobs_of(key.id, actor);
+  return cancelled;
+}
+
 std::unique_ptr<Store> open_store(const std::string& where, const StoreOptions& options) {
   if (where.empty()) throw Error(ErrorKind::usage, "the database has no name", "give a file or postgresql://...");
   const bool postgres = where.starts_with("postgresql://") || where.starts_with("postgres://");

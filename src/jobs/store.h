@@ -57,6 +57,12 @@ struct JobPage {
   bool has_more = false;
 };
 
+//! A job that is gone.
+struct Deletion {
+  std::string job_id, key_id;
+  int64_t version = 0;  //!< of the change, as Job::version
+};
+
 //! Which of a key's jobs a library shows.
 struct LibraryQuery {
   std::string key_id;
@@ -138,6 +144,9 @@ public:
 
   // Jobs
   virtual Accepted create_job(const NewJob& job, const Admission& admission) = 0;
+  //! One or more: all of them or, when one is refused, none; a later one may wait for an earlier one. The answer is
+  //! that of the last, whose Idempotency-Key stands for all: when it was seen before, nothing is made.
+  virtual Accepted create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) = 0;
   //! Deleted jobs are not found.
   virtual std::optional<Job> job(const std::string& id) = 0;
   virtual JobPage jobs(const JobQuery& query) = 0;
@@ -145,8 +154,8 @@ public:
   //! a smaller version appears later.
   struct Changes {
     std::vector<Job> jobs;
-    std::vector<std::string> deleted;
-    int64_t version = 0;  //!< to ask with next time
+    std::vector<Deletion> deleted;  //!< of the last hour
+    int64_t version = 0;            //!< to ask with next time
   };
   virtual Changes changed_jobs(int64_t version, int limit = 1000) = 0;
   virtual int64_t latest_version() = 0;
@@ -201,7 +210,11 @@ public:
   // Characters
   virtual void create_character(const Character& character) = 0;
   virtual std::optional<Character> character(const std::string& id) = 0;
-  virtual std::vector<Character> characters(const std::string& key_id) = 0;
+  virtual std::vector<Character> characters(const std::string& key_id) = 0;  //!< newest first
+  //! Those of the key whose name or id is somewhere in the text, newest first.
+  virtual std::vector<Character> characters_within(const std::string& key_id, const std::string& text) = 0;
+  //! False when there is none. Its clip is the caller's to remove.
+  virtual bool delete_character(const std::string& id, const std::string& actor) = 0;
 
   // Presets
   virtual void put_preset(const Preset& preset) = 0;  //!< creates or replaces
@@ -219,8 +232,8 @@ public:
   virtual int64_t keys_version() = 0;
   //! False when there is none; true also for one that was revoked before.
   virtual bool revoke_key(const std::string& id, const std::string& actor) = 0;
-  //! How many were active.
-  virtual int revoke_all_keys(const std::string& actor) = 0;
+  //! All, or all but one; how many were active.
+  virtual int revoke_all_keys(const std::string& actor, const std::string& except_id = "") = 0;
   //! Cancels a key's queued and running jobs; how many.
   virtual int cancel_jobs_of(const std::string& key_id, const std::string& actor) = 0;
   //! A new secret for the same key; the old one is refused from now on. nullopt when there is no such active key.
@@ -271,6 +284,9 @@ public:
 //! `where` is "postgresql://..." or "postgres://..." or the path of an SQLite file, which is made when absent (readable
 //! by its owner only). Brings older schemas up to date.
 std::unique_ptr<Store> open_store(const std::string& where, const StoreOptions& options = {});
+
+//! Cancels the queued and running jobs of every key that was revoked now or earlier; how many.
+int cancel_jobs_of_revoked_keys(Store& store, const std::string& actor);
 
 //! Walks the whole chain. What it finds: entries changed, removed from the middle or the end, put in between, put in
 //! another order. `anchors` are heads that were seen earlier (of DataFolder::audit_anchor or written down by people):

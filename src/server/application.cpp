@@ -123,7 +123,7 @@ public:
     return url_of(host) + "/" + (token.empty() ? "" : "?token=" + token);
   }
 
-  void run(const CancelToken& stop) {
+  void run(const CancelToken& stop, const Reload& reload) {
     log_.write("info", "listening",
                {{"url", url()},
                 {"data", settings_.data.string()},
@@ -147,6 +147,7 @@ public:
       constexpr int looks_between_key_checks = 10;
       for (int look = 0; !stop.cancelled() && !over; ++look) {
         if (look % looks_between_key_checks == 0) check_streams();
+        if (reload.reload_asked && reload.reload_asked()) take_again(reload);
         std::this_thread::sleep_for(look_every);
       }
       draining_ = true;
@@ -244,6 +245,28 @@ private:
     return hooks;
   }
 
+  //! From the thread that watches.
+  void take_again(const Reload& reload) {
+    try {
+      Settings wanted = reload.read_settings();
+      if (wanted.tls_certificate.empty() != settings_.tls_certificate.empty())
+        throw Error(ErrorKind::usage, "whether the server speaks TLS cannot change while it runs", "start it again");
+      if (!wanted.tls_certificate.empty()) server_->renew_certificate(wanted.tls_certificate, wanted.tls_key);
+      log_.set_level(wanted.log_level);
+      log_.write("info", "reloaded", {{"certificate", wanted.tls_certificate.string()}, {"level", wanted.log_level}});
+      wanted.tls_certificate = settings_.tls_certificate;
+      wanted.tls_key = settings_.tls_key;
+      wanted.log_level = settings_.log_level;
+      if (wanted != settings_)
+        log_.write("warning", "restart_needed",
+                   {{"text", "other settings have changed; they hold from the next start on"}});
+    } catch (const std::exception& problem) {
+      const Error error = to_error(problem);
+      log_.write("error", "reload_refused",
+                 {{"text", error.hint().empty() ? error.what() : std::string(error.what()) + "; " + error.hint()}});
+    }
+  }
+
   void check_streams() {
     try {
       events_->check_keys();
@@ -299,6 +322,6 @@ Application::~Application() = default;
 uint16_t Application::port() const { return impl_->port(); }
 std::string Application::url() const { return impl_->url(); }
 std::string Application::studio_url() const { return impl_->studio_url(); }
-void Application::run(const CancelToken& stop) { impl_->run(stop); }
+void Application::run(const CancelToken& stop, const Reload& reload) { impl_->run(stop, reload); }
 
 }  // namespace prax::server

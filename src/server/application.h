@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -24,7 +25,14 @@ public:
   std::string studio_url() const;
   //! Returns when `stop` was raised and everything has ended: no new jobs, requests in flight answered, event streams
   //! closed, the workers' runs saved and given back.
-  void run(const CancelToken& stop);
+  //! Whenever `reload_asked` says so (once for each wish), the settings are read again with `read_settings`: the TLS
+  //! certificate and its key and the log's level are taken from them without a connection noticing; all else is for the
+  //! next start. What cannot be used is refused with a line in the log, and everything stays as it was.
+  struct Reload {
+    std::function<bool()> reload_asked;
+    std::function<Settings()> read_settings;
+  };
+  void run(const CancelToken& stop, const Reload& reload = {});
 
 private:
   class Impl;

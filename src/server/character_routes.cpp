@@ -34,11 +34,27 @@ Response create(const Context& context, Request& request) {
   return json_response(character_object(character));
 }
 
-Response retrieve(const Context& context, const Request& request) {
+jobs::Character find_character(const Context& context, const Request& request) {
   const std::string& id = request.capture("character_id");
-  const auto character = context.store.character(id);
+  auto character = context.store.character(id);
   if (!character || !caller_of(request).sees(character->key_id)) throw not_found("character", id);
-  return json_response(character_object(*character));
+  return std::move(*character);
+}
+
+Response list(const Context& context, const Request& request) {
+  json data = json::array();
+  for (const jobs::Character& character : context.store.characters(caller_of(request).key_id))
+    data.push_back(character_object(character));
+  return json_response({{"object", "list"}, {"data", data}});
+}
+
+//! Videos that show it keep what they have of it.
+Response remove(const Context& context, const Request& request) {
+  const jobs::Character character = find_character(context, request);
+  if (!context.store.delete_character(character.id, caller_of(request).key_id))
+    throw not_found("character", character.id);
+  context.storage.remove_folder("inputs/" + character.id);
+  return json_response({{"id", character.id}, {"object", "prax.character.deleted"}, {"deleted", true}});
 }
 
 }  // namespace
@@ -46,8 +62,14 @@ Response retrieve(const Context& context, const Request& request) {
 void add_character_routes(http::Router& router, const Context& c) {
   constexpr http::BodyPolicy multipart{.multipart = true};
   router.add({"POST", "/v1/videos/characters", [&c](Request& r) { return create(c, r); }, multipart, scope::create});
+  router.add({"GET",
+              "/v1/videos/characters/{character_id}",
+              [&c](Request& r) { return json_response(character_object(find_character(c, r))); },
+              {},
+              scope::read});
+  router.add({"GET", "/prax/v1/characters", [&c](Request& r) { return list(c, r); }, {}, scope::read});
   router.add(
-      {"GET", "/v1/videos/characters/{character_id}", [&c](Request& r) { return retrieve(c, r); }, {}, scope::read});
+      {"DELETE", "/prax/v1/characters/{character_id}", [&c](Request& r) { return remove(c, r); }, {}, scope::remove});
 }
 
 }  // namespace prax::server

@@ -6,18 +6,11 @@
 #include "server/video_object.h"
 
 namespace prax::server {
-namespace {
-
-http::Event deletion_of(const std::string& id) {
-  return {"", "video.deleted", nlohmann::json{{"id", id}, {"object", "video.deleted"}, {"deleted", true}}.dump()};
-}
-
-}  // namespace
 
 EventHub::EventHub(jobs::ChangeFeed& feed, jobs::KeyRing& keys)
     : keys_(keys),
       jobs_(feed.on_job([this](const jobs::Job& job) { job_changed(job); })),
-      deletions_(feed.on_deleted([this](const std::string& id) { job_deleted(id); })) {}
+      deletions_(feed.on_deleted([this](const jobs::Deletion& deletion) { job_deleted(deletion); })) {}
 
 std::shared_ptr<http::EventStream> EventHub::open(const Listener& listener, size_t most) {
   auto stream = std::make_shared<http::EventStream>();
@@ -55,6 +48,10 @@ http::Event EventHub::event_of(const jobs::Job& job) {
           live_object(job).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
 }
 
+http::Event EventHub::event_of(const jobs::Deletion& deletion) {
+  return {std::to_string(deletion.version), "video.deleted", deleted_object(deletion.job_id).dump()};
+}
+
 void EventHub::job_changed(const jobs::Job& job) {
   const auto event = event_of(job);
   const bool over = is_final(job.status);
@@ -66,17 +63,15 @@ void EventHub::job_changed(const jobs::Job& job) {
   for (const auto& stream : select([&](const Listener& l) { return l.job_id == job.id; })) stream->close();
 }
 
-void EventHub::job_deleted(const std::string& id) {
-  for (const auto& stream : select([&](const Listener& l) { return l.job_id == id; })) {
-    stream->send(deletion_of(id));
+void EventHub::job_deleted(const jobs::Deletion& deletion) {
+  const auto event = event_of(deletion);
+  for (const auto& stream :
+       select([&](const Listener& l) { return l.job_id.empty() && (l.all_keys || l.key_id == deletion.key_id); }))
+    stream->send(event);
+  for (const auto& stream : select([&](const Listener& l) { return l.job_id == deletion.job_id; })) {
+    stream->send(event);
     stream->close();
   }
-}
-
-void EventHub::tell_deleted(const std::string& id, const std::string& key_id) {
-  for (const auto& stream :
-       select([&](const Listener& l) { return l.job_id.empty() && (l.all_keys || l.key_id == key_id); }))
-    stream->send(deletion_of(id));
 }
 
 void EventHub::check_keys() {

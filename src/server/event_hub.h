@@ -30,10 +30,9 @@ public:
   size_t count() const;
   //! Ends the streams of keys that may not be used any more. To be called a few times a second.
   void check_keys();
-  //! Tells the streams of all of a key's jobs that one of them was deleted.
-  void tell_deleted(const std::string& id, const std::string& key_id);
-  //! The events of a job as it is.
+  //! The events of a job as it is, and of one that is gone.
   static http::Event event_of(const jobs::Job& job);
+  static http::Event event_of(const jobs::Deletion& deletion);
 
 private:
   struct Entry {
@@ -41,7 +40,7 @@ private:
     std::weak_ptr<http::EventStream> stream;
   };
   void job_changed(const jobs::Job& job);
-  void job_deleted(const std::string& id);
+  void job_deleted(const jobs::Deletion& deletion);
   std::vector<std::shared_ptr<http::EventStream>> select(const std::function<bool(const Listener&)>& wanted) const;
 
   jobs::KeyRing& keys_;

@@ -5,8 +5,10 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "media/image.h"
 #include "media/picture.h"
 #include "media/picture_size.h"
+#include "media/pixels.h"
 #include "media/reader.h"
 #include "media/still.h"
 #include "server/errors.h"
@@ -15,6 +17,7 @@ namespace prax::server {
 namespace {
 
 constexpr size_t most_url_characters = 20'971'520;
+constexpr size_t in_memory = 64 * 1024;  // of what becomes a file if it is larger
 
 struct Kind {
   const char* media_type;
@@ -131,7 +134,6 @@ CheckedMedia check_media(const Context& context, http::Spool& upload, Wanted wan
 }
 
 http::Spool read_url(const Context& context, const std::string& url, const std::string& param) {
-  constexpr size_t in_memory = 64 * 1024;
   if (url.size() > most_url_characters)
     throw bad_field(param, "'" + param + "' may have " + std::to_string(most_url_characters) + " characters");
   http::Spool body(context.temporary, in_memory);
@@ -167,16 +169,25 @@ jobs::InputFile store_input(const Context& context, const std::string& owner_id,
   return input;
 }
 
-CheckedMedia fetch_stored(const Context& context, const jobs::InputFile& stored) {
+CheckedMedia first_picture(const Context& context, const jobs::InputFile& clip) {
+  const http::TemporaryFile copy(context.temporary);
+  if (!context.storage.fetch(clip.storage_name, copy.path()))
+    throw http::HttpError(404, "not_found", "The file of '" + clip.name + "' is gone");
+  std::unique_lock lock(decoding());
+  const media::Picture picture = media::read_picture(copy.path());
+  std::vector<float> rgb;
+  media::to_floats(picture.rgb, rgb);
+  const auto png = media::encode_png(rgb, picture.width, picture.height);
+  lock.unlock();
+  http::Spool spool(context.temporary, in_memory);
+  spool.append({reinterpret_cast<const char*>(png.data()), png.size()});
   CheckedMedia media;
-  media.file = std::make_shared<http::TemporaryFile>(context.temporary);
-  if (!context.storage.fetch(stored.storage_name, media.file->path()))
-    throw http::HttpError(404, "not_found", "The file of '" + stored.name + "' is gone");
-  media.media_type = stored.media_type;
-  media.ending = stored.storage_name.substr(stored.storage_name.rfind('.') + 1);
-  media.bytes = stored.bytes;
-  if (!stored.media_type.starts_with("video/") && stored.media_type != "image/gif") return media;
-  look_at_clip(context, media, stored.name);
+  media.file = spool.file();
+  media.media_type = "image/png";
+  media.ending = "png";
+  media.bytes = png.size();
+  media.width = picture.width;
+  media.height = picture.height;
   return media;
 }
 

@@ -36,7 +36,7 @@ http::Spool read_url(const Context& context, const std::string& url, const std::
 jobs::InputFile store_input(const Context& context, const std::string& owner_id, const std::string& name,
                             const CheckedMedia& media);
 
-//! A copy of a stored file to look at. HttpError(404) when it is gone.
-CheckedMedia fetch_stored(const Context& context, const jobs::InputFile& stored);
+//! The first picture of a stored clip, as a PNG. HttpError(404) when it is gone.
+CheckedMedia first_picture(const Context& context, const jobs::InputFile& clip);
 
 }  // namespace prax::server

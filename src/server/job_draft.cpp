@@ -276,7 +276,7 @@ jobs::Job JobDraft::submit() {
   fields_.finish();
   try {
     for (auto& [name, media] : uploads_) job_.inputs.push_back(store_input(context_, job_.id, name, media));
-    const auto accepted = accept_job(context_, job_);
+    const auto accepted = accept_jobs(context_, {job_});
     if (accepted.replayed && !uploads_.empty()) context_.storage.remove_folder("inputs/" + job_.id);
     return *accepted.job;
   } catch (...) {
@@ -296,11 +296,11 @@ void JobDraft::read_again() {
 
 void JobDraft::read_title() { job_.title = fields_.text("title", 0, longest_title).value_or(""); }
 
-jobs::Accepted accept_job(const Context& context, const jobs::NewJob& job) {
+jobs::Accepted accept_jobs(const Context& context, const std::vector<jobs::NewJob>& jobs) {
   jobs::Admission admission;
   admission.max_queued = context.settings.max_queued;
   admission.max_stored_bytes = context.settings.quota;
-  auto accepted = context.store.create_job(job, admission);
+  auto accepted = context.store.create_jobs(jobs, admission);
   if (accepted.refusal != jobs::Refusal::none) refuse(accepted);
   return accepted;
 }

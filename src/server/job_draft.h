@@ -31,7 +31,7 @@ public:
   //! Width, height, rate and length of a clip, as near as the model comes to it.
   void take_shape_of(const CheckedMedia& clip);
   void take_shape_of(const jobs::Job& source);
-  //! `input_reference`, `character`, `conditions`, `shots`, `loop`.
+  //! `input_reference`, `conditions`, `shots`, `loop`, `characters` and who is named in the prompt.
   void read_references();
   //! `video`: a finished video's id, or a clip. The job, if it is one of ours.
   struct Source {
@@ -62,7 +62,9 @@ private:
   void read_conditions();
   void read_shots();
   CheckedMedia read_picture(const nlohmann::json& value, const std::string& param, Wanted wanted);
-  void read_character();
+  void read_characters();
+  std::vector<jobs::Character> wanted_characters(const std::string& field);
+  void show_characters(const std::vector<jobs::Character>& characters, const std::string& param);
   void set_shape(const jobs::Shape& shape);
   std::string hash_of_request();
 
@@ -76,8 +78,8 @@ private:
   std::vector<std::pair<std::string, CheckedMedia>> uploads_;
 };
 
-//! Queues a job whose inputs are stored; HttpError for what the limits refuse.
-jobs::Accepted accept_job(const Context& context, const jobs::NewJob& job);
+//! Queues jobs whose inputs are stored, all or none (Store::create_jobs); HttpError for what the limits refuse.
+jobs::Accepted accept_jobs(const Context& context, const std::vector<jobs::NewJob>& jobs);
 //! HttpError 503 while the server stops.
 void require_running(const Context& context);
 //! A seed for who gives none.

@@ -46,9 +46,9 @@ void JobDraft::read_references() {
     take_upload("input_reference", read_picture(*reference, "input_reference", Wanted::picture));
     settings.image = "input_reference";
   }
-  read_character();
   read_conditions();
   read_shots();
+  read_characters();
   if (limits.needs_picture && settings.image.empty())
     throw bad_field("input_reference", "The model '" + job_.model + "' needs a picture to begin with",
                     "missing_required_parameter");
@@ -58,23 +58,6 @@ void JobDraft::read_references() {
                     "unsupported_parameter");
   if (!settings.shots.empty() && (settings.loop || !settings.conditions.empty()))
     throw bad_field("shots", "'shots' go together with neither 'loop' nor 'conditions'");
-}
-
-//! A character opens the video with its clip's first picture, unless another picture does.
-void JobDraft::read_character() {
-  constexpr size_t longest = 100;
-  const auto id = fields_.text("character", 1, longest);
-  if (!id) return;
-  const auto character = context_.store.character(*id);
-  if (!character || !caller_.sees(character->key_id)) throw not_found("character", *id);
-  if (!job_.settings.image.empty())
-    throw bad_field("character", "'character' and 'input_reference' both say how the video begins; give one of them");
-  if (!model().limits.takes_conditions)
-    throw bad_field("character", "The model '" + job_.model + "' cannot begin with a character",
-                    "unsupported_parameter");
-  CheckedMedia clip = fetch_stored(context_, character->clip);
-  take_upload("character", std::move(clip));
-  job_.settings.conditions.push_back({"character", 0, opening_strength});
 }
 
 void JobDraft::read_conditions() {

@@ -39,6 +39,16 @@ json key_object(const jobs::Key& key) {
           {"last_used_at", time_or_null(key.last_used_at)}};
 }
 
+json with_usage(const Context& context, const jobs::Key& key) {
+  const auto usage = context.store.usage_of(key.id);
+  json object = key_object(key);
+  object["usage"] = {{"seconds_today", context.store.seconds_used_today(key.id)},
+                     {"videos", usage.videos},
+                     {"seconds", usage.seconds},
+                     {"bytes", usage.stored_bytes}};
+  return object;
+}
+
 json created_object(const jobs::CreatedKey& created) {
   json object = key_object(created.key);
   object["key"] = created.secret;
@@ -86,15 +96,7 @@ Response create(const Context& context, Request& request) {
 
 Response list(const Context& context) {
   json data = json::array();
-  for (const jobs::Key& key : context.store.keys()) {
-    const auto usage = context.store.usage_of(key.id);
-    json object = key_object(key);
-    object["usage"] = {{"seconds_today", context.store.seconds_used_today(key.id)},
-                       {"videos", usage.videos},
-                       {"seconds", usage.seconds},
-                       {"bytes", usage.stored_bytes}};
-    data.push_back(std::move(object));
-  }
+  for (const jobs::Key& key : context.store.keys()) data.push_back(with_usage(context, key));
   return json_response({{"object", "list"}, {"data", data}});
 }
 
@@ -105,16 +107,30 @@ jobs::Key find_key(const Context& context, const Request& request) {
   return *key;
 }
 
+bool query_flag(const Request& request, const char* name) {
+  const std::string_view text = request.query_value(name).value_or("false");
+  if (text != "true" && text != "false") throw bad_field(name, "'" + std::string(name) + "' must be true or false");
+  return text == "true";
+}
+
 Response revoke(const Context& context, const Request& request) {
   check_query(request, {"cancel_jobs"});
-  const std::string_view cancel = request.query_value("cancel_jobs").value_or("false");
-  if (cancel != "true" && cancel != "false") throw bad_field("cancel_jobs", "'cancel_jobs' must be true or false");
+  const bool cancel = query_flag(request, "cancel_jobs");
   const jobs::Key key = find_key(context, request);
   const std::string& actor = caller_of(request).key_id;
   context.store.revoke_key(key.id, actor);
-  const int cancelled = cancel == "true" ? context.store.cancel_jobs_of(key.id, actor) : 0;
+  const int cancelled = cancel ? context.store.cancel_jobs_of(key.id, actor) : 0;
   return json_response(
       {{"id", key.id}, {"object", "prax.key.revoked"}, {"revoked", true}, {"cancelled_jobs", cancelled}});
+}
+
+Response revoke_all(const Context& context, const Request& request) {
+  check_query(request, {"cancel_jobs", "keep_own"});
+  const bool cancel = query_flag(request, "cancel_jobs");
+  const std::string& actor = caller_of(request).key_id;
+  const int revoked = context.store.revoke_all_keys(actor, query_flag(request, "keep_own") ? actor : "");
+  const int cancelled = cancel ? jobs::cancel_jobs_of_revoked_keys(context.store, actor) : 0;
+  return json_response({{"object", "prax.keys.revoked"}, {"revoked", revoked}, {"cancelled_jobs", cancelled}});
 }
 
 Response rotate(const Context& context, const Request& request) {
@@ -141,7 +157,8 @@ void add_key_routes(http::Router& router, const Context& c) {
   router.add({"POST", all, [&c](Request& r) { return create(c, r); }, json_body, scope::admin});
   router.add({"GET", all, [&c](Request&) { return list(c); }, {}, scope::admin});
   router.add({"GET", "/prax/v1/key", [&c](Request& r) { return mine(c, r); }, {}, scope::any});
-  router.add({"GET", one, [&c](Request& r) { return json_response(key_object(find_key(c, r))); }, {}, scope::admin});
+  router.add({"POST", all + "/revoke_all", [&c](Request& r) { return revoke_all(c, r); }, {}, scope::admin});
+  router.add({"GET", one, [&c](Request& r) { return json_response(with_usage(c, find_key(c, r))); }, {}, scope::admin});
   router.add({"DELETE", one, [&c](Request& r) { return revoke(c, r); }, {}, scope::admin});
   router.add({"POST", one + "/rotate", [&c](Request& r) { return rotate(c, r); }, {}, scope::admin});
 }

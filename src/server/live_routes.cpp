@@ -48,9 +48,13 @@ Response video_events(const Context& context, const Request& request) {
 Response all_events(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   auto stream = open_stream(context, {caller.key_id, caller.admin(), ""});
-  if (const int64_t seen = last_event_id(request); seen >= 0)
-    for (const jobs::Job& job : context.store.changed_jobs(seen).jobs)
+  if (const int64_t seen = last_event_id(request); seen >= 0) {
+    const auto changes = context.store.changed_jobs(seen);
+    for (const jobs::Job& job : changes.jobs)
       if (caller.sees(job.key_id)) stream->send(EventHub::event_of(job));
+    for (const jobs::Deletion& deletion : changes.deleted)
+      if (caller.sees(deletion.key_id)) stream->send(EventHub::event_of(deletion));
+  }
   return Response::events(stream);
 }
 

@@ -50,6 +50,8 @@ Log::~Log() {
   spdlog::shutdown();  // writes what still waits
 }
 
+void Log::set_level(const std::string& level) { logger_->set_level(level_named(level)); }
+
 void Log::write(const char* level, const std::string& event, const json& values) {
   const auto at = level_named(level);
   if (!logger_->should_log(at)) return;

@@ -24,6 +24,8 @@ public:
 
   //! `values` is an object. Level: "debug", "info", "warning", "error".
   void write(const char* level, const std::string& event, const nlohmann::json& values = nlohmann::json::object());
+  //! From now on lines of lower levels are left out.
+  void set_level(const std::string& level);
   void request(const http::Exchange& exchange, const std::string& key_id);
 
 private:

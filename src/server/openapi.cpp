@@ -141,6 +141,12 @@ void add_own(json& paths) {
                                          .parameter(video_id)
                                          .ok("Video", "It ends as failed, with the error code cancelled.")
                                          .errors({404, 409, 413});
+  paths["/prax/v1/characters"]["get"] = Operation("listCharacters", "The caller's characters").ok("CharacterList");
+  paths["/prax/v1/characters/{character_id}"]["delete"] =
+      Operation("deleteCharacter", "Delete a character; videos that show it stay")
+          .parameter(path_parameter("character_id", "A character's id."))
+          .ok("CharacterDeleted")
+          .errors({404, 413});
   const json key_id = path_parameter("key_id", "A key's id.");
   paths["/prax/v1/keys"]["post"] = Operation("createKey", "A new key")
                                        .body("CreateKey", true, false)
@@ -149,11 +155,17 @@ void add_own(json& paths) {
   paths["/prax/v1/keys"]["get"] = Operation("listKeys", "All keys").ok("KeyList");
   paths["/prax/v1/key"]["get"] = Operation("getOwnKey", "The key of this request").ok("OwnKey");
   paths["/prax/v1/keys/{key_id}"]["get"] = Operation("getKey", "A key").parameter(key_id).ok("Key").errors({404});
+  const json yes_or_no{{"type", "string"}, {"enum", {"true", "false"}}};
+  paths["/prax/v1/keys/revoke_all"]["post"] =
+      Operation("revokeAllKeys", "Revoke every key, that of this request too, everywhere within a second")
+          .parameter(query_parameter("cancel_jobs", "Videos of revoked keys that wait or run, too.", yes_or_no))
+          .parameter(query_parameter("keep_own", "All but the key of this request.", yes_or_no))
+          .ok("KeysRevoked")
+          .errors({413});
   paths["/prax/v1/keys/{key_id}"]["delete"] =
       Operation("revokeKey", "Revoke a key, everywhere within a second")
           .parameter(key_id)
-          .parameter(query_parameter("cancel_jobs", "Its videos that wait or run, too.",
-                                     {{"type", "string"}, {"enum", {"true", "false"}}}))
+          .parameter(query_parameter("cancel_jobs", "Its videos that wait or run, too.", yes_or_no))
           .ok("KeyRevoked")
           .errors({404, 413});
   paths["/prax/v1/keys/{key_id}/rotate"]["post"] = Operation("rotateKey", "A new secret for a key")

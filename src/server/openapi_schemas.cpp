@@ -49,7 +49,7 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
     fields["num_frames"] = whole(1, 100000);
     fields["fps"] = number(1, 120);
     fields["loop"] = flag();
-    fields["character"] = text(1, 100);
+    fields["character"] = text(1, 200);
     fields["title"] = text(0, 200);
     fields["again_of"] = text(1, 200);
     return fields;
@@ -59,6 +59,8 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
   create_json["conditions"] = list_of(condition());
   create_json["shots"] = list_of(
       request({{"prompt", text(1, 32000)}, {"seconds", number(0.01, settings.max_seconds)}}, {"prompt", "seconds"}));
+  create_json["characters"] = list_of({{"anyOf", {text(1, 200), request({{"id", text(1, 200)}}, {"id"})}}});
+  create_json["characters"]["maxItems"] = 4;
   create_form["input_reference"] = file();
   schemas["CreateVideo"] = request(create_json, {"prompt"});
   schemas["CreateVideoForm"] = form_request(create_form, {"prompt"});
@@ -128,6 +130,7 @@ void add_videos(json& schemas) {
              {"strength", nullable(number())},
              {"loop", flag()},
              {"loras", list_of(any_object())},
+             {"characters", list_of(answer({{"id", text()}, {"name", text()}}))},
              {"title", text()},
              {"favourite", flag()},
              {"folder", text()},
@@ -142,6 +145,9 @@ void add_videos(json& schemas) {
   schemas["VideoList"] = list_answer("Video");
   schemas["VideoDeleted"] = answer({{"id", text()}, {"object", constant("video.deleted")}, {"deleted", flag()}});
   schemas["Character"] = answer({{"id", text()}, {"name", text()}, {"created_at", whole()}});
+  schemas["CharacterList"] = answer({{"object", constant("list")}, {"data", list_of(schema_ref("Character"))}});
+  schemas["CharacterDeleted"] =
+      answer({{"id", text()}, {"object", constant("prax.character.deleted")}, {"deleted", flag()}});
   schemas["Provenance"] = answer({{"id", text()},
                                   {"object", constant("prax.provenance")},
                                   {"status", text()},
@@ -185,6 +191,7 @@ void add_others(json& schemas) {
                                            {"status_code", whole()},
                                            {"success", flag()}});
   schemas["WebhookEventTypes"] = answer({{"object", constant("list")}, {"data", list_of(text())}});
+  const json limit = nullable(whole());
   json key{{"id", text()},
            {"object", constant("prax.key")},
            {"name", text()},
@@ -192,19 +199,28 @@ void add_others(json& schemas) {
            {"hint", text()},
            {"scopes", text()},
            {"models", list_of(text())},
-           {"limits", any_object()},
+           {"limits", answer({{"requests_per_minute", limit},
+                              {"max_running", limit},
+                              {"max_queued", limit},
+                              {"daily_seconds", nullable(number())},
+                              {"max_priority", whole()}})},
            {"created_at", whole()},
            {"expires_at", nullable(whole())},
            {"revoked_at", nullable(whole())},
            {"last_used_at", nullable(whole())}};
-  schemas["Key"] = answer(key);
-  key["key"] = text();
-  schemas["KeyWithSecret"] = answer(key);
+  json with_usage = key, with_secret = key;
+  with_usage["usage"] =
+      answer({{"seconds_today", number()}, {"videos", whole()}, {"seconds", number()}, {"bytes", whole()}});
+  schemas["Key"] = answer(with_usage);
+  with_secret["key"] = text();
+  schemas["KeyWithSecret"] = answer(with_secret);
   schemas["KeyList"] = answer({{"object", constant("list")}, {"data", list_of(schema_ref("Key"))}});
   schemas["OwnKey"] =
       answer({{"id", text()}, {"object", constant("prax.key")}, {"scopes", text()}, {"seconds_used_today", number()}});
   schemas["KeyRevoked"] = answer(
       {{"id", text()}, {"object", constant("prax.key.revoked")}, {"revoked", flag()}, {"cancelled_jobs", whole()}});
+  schemas["KeysRevoked"] =
+      answer({{"object", constant("prax.keys.revoked")}, {"revoked", whole()}, {"cancelled_jobs", whole()}});
   schemas["Queue"] = answer({{"object", constant("prax.queue")},
                              {"queued", whole()},
                              {"in_progress", whole()},

@@ -149,10 +149,11 @@ void add_making_schemas(json& schemas, const Settings& settings, const jobs::Mod
   cards["maxItems"] = 32;
   board["cards"] = cards;
   schemas["CreateStoryboard"] = request(board, {"cards"});
+  const json video{{"anyOf", {schema_ref("Video"), schema_ref("VideoDeleted")}}};
   schemas["Storyboard"] = answer({{"id", text()},
                                   {"object", constant("prax.storyboard")},
                                   {"video", schema_ref("Video")},
-                                  {"cards", list_of(answer({{"video", schema_ref("Video")}, {"joined_by", text()}}))}});
+                                  {"cards", list_of(answer({{"video", video}, {"joined_by", text()}}))}});
   json estimate = schemas["CreateVideo"];
   estimate["required"] = json::array();
   estimate["properties"]["prompt"] = nullable(text(0, 32000));

@@ -22,6 +22,9 @@ struct Settings {
   std::string dtype;               //!< "": what each model is stored for
   int workers = 1;
   int worker_threads = 0;
+  int quality = 16;  //!< rate factor of videos
+  std::chrono::milliseconds lease{30'000};
+  std::chrono::milliseconds retry_after{60'000};
   int http_threads = 4;
 
   bool studio = true;
@@ -58,10 +61,15 @@ struct Settings {
 
   //! Whether only programs of this machine can reach the address.
   bool loopback_only() const;
+  bool operator==(const Settings&) const = default;
 };
 
 //! How a setting is written: one word, several words, a switch, or NAME=VALUE pairs.
 enum class SettingShape { word, list, flag, pairs };
+
+//! Who takes a setting: the server, its workers too, or even the commands that only look into its data. All of them
+//! read the same file and variables, and leave alone what is not for them.
+enum class SettingUser { server, worker, tool };
 
 //! A setting is the flag --max-body, the variable PRAX_MAX_BODY and the key max_body of the file.
 struct Setting {
@@ -72,6 +80,7 @@ struct Setting {
   std::string help;
   //! Throws Error(usage) that says what the value may be.
   std::function<void(Settings&, const std::vector<std::string>&)> apply;
+  SettingUser user = SettingUser::server;
 
   std::string variable() const;  //!< "PRAX_MAX_BODY"
   std::string key() const;       //!< "max_body"

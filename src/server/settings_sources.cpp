@@ -40,9 +40,11 @@ std::string scalar(const fs::path& file, const std::string& key, const toml::nod
 
 //! What names a file or folder is meant from the configuration's folder.
 std::string from_folder(const fs::path& folder, const Setting& setting, std::string value) {
-  constexpr std::string_view paths[] = {"data", "tls-certificate", "tls-key", "model", "lora", "review-program"};
+  constexpr std::string_view paths[] = {"data", "storage",  "tls-certificate", "tls-key",       "model",
+                                        "lora", "upscaler", "studio",          "review-program"};
   if (std::find(std::begin(paths), std::end(paths), setting.name) == std::end(paths)) return value;
   if (value.empty() || value.starts_with('/') || value.starts_with("~/") || value == "nano") return value;
+  if (value.find("://") != std::string::npos) return value;  // s3://...
   return (folder / value).lexically_normal().string();
 }
 

@@ -14,6 +14,17 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
+//! The storyboard that a job joins, its cards as they are now.
+Response storyboard_response(const Context& context, const jobs::Job& whole) {
+  json cards = json::array();
+  for (const jobs::StoryboardCard& card : whole.settings.cards) {
+    const auto job = context.store.job(card.job_id);
+    cards.push_back({{"video", job ? video_object(*job) : deleted_object(card.job_id)}, {"joined_by", card.joined_by}});
+  }
+  const std::string id = "storyboard_" + whole.id.substr(whole.id.find('_') + 1);
+  return json_response({{"id", id}, {"object", "prax.storyboard"}, {"video", video_object(whole)}, {"cards", cards}});
+}
+
 //! A clip of the whole: there already, or made by a card's job.
 struct Shot {
   std::string id;
@@ -33,7 +44,6 @@ public:
     draft_.read_title();
     draft_.read_model(context.catalog.default_name());
     draft_.read_shape();
-    draft_.job().idempotency_key.clear();  // many jobs: there is no one answer to repeat
   }
 
   Response make() {
@@ -41,15 +51,7 @@ public:
     for (const json* element : draft_.fields().list("cards", most_cards)) read_card(*element);
     if (cards_.empty()) throw missing_field("cards");
     draft_.fields().finish();
-    jobs::NewJob whole = join();
-    try {
-      for (Card& card : cards_)
-        if (card.made) card.job = submit(*card.made, card.picture);
-      return answer(submit(whole, {}));
-    } catch (...) {  // all or nothing
-      for (const std::string& id : submitted_) context_.store.delete_job(id, whole.key_id);
-      throw;
-    }
+    return storyboard_response(context_, submit(join()));
   }
 
 private:
@@ -96,7 +98,8 @@ private:
     constexpr uint64_t seeds = uint64_t{1} << 32;
     card.made->settings.seed = (draft_.job().settings.seed + index) % seeds;
     if (card.picture) card.made->settings.image = "input_reference";
-    card.joined_by = card.made->settings.joined_by = goes_on ? "extension" : "cut";
+    card.joined_by = goes_on ? "extension" : "cut";
+    card.made->settings.joined_by = card.joined_by;
     if (goes_on) shots_.pop_back();  // its clip is the beginning of this one's
     shots_.push_back({card.made->id, {}, frames_of(*card.made), card.made->settings.fps, {}});
     cards_.push_back(std::move(card));
@@ -116,6 +119,7 @@ private:
     job.id = jobs::new_job_id();
     job.kind = kind;
     job.title.clear();
+    job.idempotency_key.clear();  // the whole has it
     return job;
   }
 
@@ -176,6 +180,7 @@ private:
     for (const Card& card : cards_) {
       const std::string& id = card.made ? card.made->id : card.job->id;
       job.more_sources.push_back({id, "storyboard"});
+      s.cards.push_back({id, card.joined_by});
       const std::string& prompt = card.made ? card.made->prompt : card.job->prompt;
       if (!prompt.empty()) prompts += (prompts.empty() ? "" : "\n") + prompt;
     }
@@ -195,31 +200,39 @@ private:
     return at;
   }
 
-  jobs::Job submit(jobs::NewJob& job, const std::optional<CheckedMedia>& picture) {
+  //! The cards' jobs and the whole, all or none.
+  jobs::Job submit(jobs::NewJob whole) {
+    std::vector<jobs::NewJob> all;
+    std::vector<std::string> stored;
+    const auto remove_stored = [&] {
+      for (const std::string& id : stored) context_.storage.remove_folder("inputs/" + id);
+    };
     try {
-      if (picture) job.inputs.push_back(store_input(context_, job.id, "input_reference", *picture));
-      const auto accepted = accept_job(context_, job);
-      submitted_.push_back(job.id);
-      return *accepted.job;
+      for (Card& card : cards_) {
+        if (!card.made) continue;
+        if (card.picture) {
+          stored.push_back(card.made->id);
+          card.made->inputs.push_back(store_input(context_, card.made->id, "input_reference", *card.picture));
+        }
+        all.push_back(std::move(*card.made));
+      }
+      all.push_back(std::move(whole));
+      auto accepted = accept_jobs(context_, all);
+      if (accepted.replayed) remove_stored();
+      return std::move(*accepted.job);
     } catch (...) {
-      if (picture) context_.storage.remove_folder("inputs/" + job.id);
+      try {
+        remove_stored();
+      } catch (const Error&) {  // the first error is what matters
+      }
       throw;
     }
-  }
-
-  Response answer(const jobs::Job& whole) const {
-    json cards = json::array();
-    for (const Card& card : cards_)
-      cards.push_back({{"video", video_object(*card.job)}, {"joined_by", card.joined_by}});
-    const std::string id = "storyboard_" + whole.id.substr(whole.id.find('_') + 1);
-    return json_response({{"id", id}, {"object", "prax.storyboard"}, {"video", video_object(whole)}, {"cards", cards}});
   }
 
   const Context& context_;
   mutable JobDraft draft_;
   std::vector<Card> cards_;
   std::vector<Shot> shots_;
-  std::vector<std::string> submitted_;
 };
 
 }  // namespace

@@ -23,6 +23,12 @@ json lora_list(const jobs::Settings& settings) {
   return list;
 }
 
+json character_list(const jobs::Settings& settings) {
+  json list = json::array();
+  for (const auto& who : settings.characters) list.push_back({{"id", who.id}, {"name", who.name}});
+  return list;
+}
+
 //! Settings beyond the API that have a value.
 void add_settings(json& video, const jobs::Settings& settings) {
   video["seed"] = settings.seed;
@@ -34,6 +40,7 @@ void add_settings(json& video, const jobs::Settings& settings) {
   video["strength"] = value_or_null(settings.strength);
   video["loop"] = settings.loop;
   video["loras"] = lora_list(settings);
+  video["characters"] = character_list(settings);
 }
 
 }  // namespace
@@ -92,6 +99,8 @@ json live_object(const jobs::Job& job) {
                          : json();
   return video;
 }
+
+json deleted_object(const std::string& id) { return {{"id", id}, {"object", "video.deleted"}, {"deleted", true}}; }
 
 json provenance_object(const jobs::Job& job) {
   json inputs = json::array(), results = json::array();

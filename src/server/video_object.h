@@ -13,6 +13,8 @@ nlohmann::json video_object(const jobs::Job& job);
 
 //! The same with where it stands: stage, step, seconds left, preview. For events.
 nlohmann::json live_object(const jobs::Job& job);
+//! Of a video that is gone.
+nlohmann::json deleted_object(const std::string& id);
 
 //! All that is known of how a video was made.
 nlohmann::json provenance_object(const jobs::Job& job);

@@ -121,8 +121,7 @@ Response list(const Context& context, const Request& request) {
 Response remove(const Context& context, const Request& request) {
   const jobs::Job job = find_job(context, caller_of(request), request.capture("video_id"));
   if (!context.store.delete_job(job.id, caller_of(request).key_id)) throw not_found("video", job.id);
-  context.events.tell_deleted(job.id, job.key_id);
-  return json_response({{"id", job.id}, {"object", "video.deleted"}, {"deleted", true}});
+  return json_response(deleted_object(job.id));
 }
 
 }  // namespace

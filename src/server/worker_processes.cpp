@@ -1,6 +1,5 @@
 #include "server/worker_processes.h"
 
-#include <fmt/format.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -9,9 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #include "base/log.h"
-#include "base/paths.h"
 
 namespace prax::server {
 namespace {
@@ -21,32 +20,51 @@ constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr std::chrono::milliseconds first_pause{250}, longest_pause{30'000};
 constexpr auto healthy_life = std::chrono::seconds(60);
 
-}  // namespace
-
-std::vector<std::string> worker_command(const std::filesystem::path& program, const Settings& settings) {
-  std::vector<std::string> words{program.string(), "worker"};
-  const auto add = [&words](const char* flag, const std::string& value) {
-    if (!value.empty()) words.insert(words.end(), {flag, value});
-  };
-  add("--data", settings.data.string());
-  add("--database", settings.database);
-  add("--storage", settings.storage);
-  for (const auto& [name, folder] : settings.models)
-    add("--model", name + "=" + resolve_model(folder).string() + (settings.dtype.empty() ? "" : "@" + settings.dtype));
-  for (const auto& [alias, model] : settings.aliases) add("--alias", alias + "=" + model);
-  for (const auto& [name, file] : settings.loras) add("--lora", name + "=" + resolve_model(file).string());
-  add("--upscaler", settings.upscaler.string());
-  if (settings.worker_threads > 0) add("--threads", std::to_string(settings.worker_threads));
-  add("--max-attempts", std::to_string(settings.max_attempts));
-  constexpr double milliseconds_of_a_day = 24.0 * 3600 * 1000;
-  if (settings.retention)
-    add("--retention-days",
-        fmt::format("{}", static_cast<double>(settings.retention->count()) / milliseconds_of_a_day));
-  add("--review", settings.review_program.string());
-  return words;
+//! As execve() takes texts.
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
-WorkerProcesses::WorkerProcesses(std::vector<std::string> command, int count)
+}  // namespace
+
+WorkerCommand worker_command(const std::filesystem::path& program, const Settings& settings) {
+  WorkerCommand command;
+  command.words = {program.string(), "worker"};
+  const auto add = [&](const char* flag, const std::string& value) {
+    if (!value.empty()) command.words.insert(command.words.end(), {flag, value});
+  };
+  const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + "ms"; };
+  add("--data", settings.data.string());
+  for (const auto& [name, folder] : settings.models) add("--model", name + "=" + folder);
+  for (const auto& [alias, model] : settings.aliases) add("--alias", alias + "=" + model);
+  for (const auto& [name, file] : settings.loras) add("--lora", name + "=" + file);
+  add("--upscaler", settings.upscaler.string());
+  add("--dtype", settings.dtype);
+  add("--worker-threads", std::to_string(settings.worker_threads));
+  add("--quality", std::to_string(settings.quality));
+  add("--lease", milliseconds(settings.lease));
+  add("--retry-after", milliseconds(settings.retry_after));
+  add("--max-attempts", std::to_string(settings.max_attempts));
+  add("--retention", settings.retention ? milliseconds(*settings.retention) : "forever");
+  add("--review-program", settings.review_program.string());
+
+  // The server's settings alone count. Those that may hold passwords are not for everyone who lists processes.
+  std::set<std::string> ours = {"PRAX_CONFIG"};
+  for (const Setting& setting : settings_table()) ours.insert(setting.variable());
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string text = *entry;
+    if (!ours.contains(text.substr(0, text.find('=')))) command.environment.push_back(text);
+  }
+  command.environment.push_back("PRAX_CONFIG=/dev/null");
+  if (!settings.database.empty()) command.environment.push_back("PRAX_DATABASE=" + settings.database);
+  if (!settings.storage.empty()) command.environment.push_back("PRAX_STORAGE=" + settings.storage);
+  return command;
+}
+
+WorkerProcesses::WorkerProcesses(WorkerCommand command, int count)
     : command_(std::move(command)), slots_(static_cast<size_t>(count)), thread_([this] { supervise(); }) {}
 
 WorkerProcesses::~WorkerProcesses() { stop(std::chrono::milliseconds(0)); }
@@ -74,9 +92,7 @@ void WorkerProcesses::supervise() {
 }
 
 void WorkerProcesses::start(Slot& slot) {
-  std::vector<char*> words;
-  for (const std::string& word : command_) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
+  const std::vector<char*> words = pointers_to(command_.words), environment = pointers_to(command_.environment);
   const pid_t server = ::getpid();
   const pid_t pid = ::fork();
   if (pid == 0) {  // only what is safe after a fork of many threads
@@ -85,7 +101,7 @@ void WorkerProcesses::start(Slot& slot) {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::execv(words[0], words.data());
+    ::execve(words[0], words.data(), environment.data());
     ::_exit(127);
   }
   slot.started = Clock::now();

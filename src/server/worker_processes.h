@@ -15,14 +15,17 @@
 
 namespace prax::server {
 
-//! `program worker` with what the settings say to workers.
-std::vector<std::string> worker_command(const std::filesystem::path& program, const Settings& settings);
+struct WorkerCommand {
+  std::vector<std::string> words, environment;
+};
+//! `program worker` with what the settings say to workers, whatever variables and files say.
+WorkerCommand worker_command(const std::filesystem::path& program, const Settings& settings);
 
 //! Worker programs as children of the server: one that ends is started again (sooner the longer it had lived), so that
 //! a crash costs a job's last step and never the server. They end with the server, however that ends.
 class WorkerProcesses {
 public:
-  WorkerProcesses(std::vector<std::string> command, int count);
+  WorkerProcesses(WorkerCommand command, int count);
   //! stop() at once.
   ~WorkerProcesses();
   WorkerProcesses(const WorkerProcesses&) = delete;
@@ -44,7 +47,7 @@ private:
   void reap(Slot& slot);
   void end_all();
 
-  const std::vector<std::string> command_;
+  const WorkerCommand command_;
   std::vector<Slot> slots_;
   std::mutex mutex_;
   std::condition_variable wake_;

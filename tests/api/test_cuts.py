@@ -187,6 +187,39 @@ def test_a_storyboard_fails_with_its_card(idle_server):
         assert ended["status"] == "failed" and ended["error"]["code"] == "source_failed"
 
 
+def test_storyboards_are_made_once(idle_server):
+    browser = Browser(idle_server)
+    browser.sign_in()
+    total = lambda: browser.json("GET", "/prax/v1/library")["total"]
+    picture = "data:image/png;base64," + base64.b64encode(png()).decode()
+    body = {"cards": [{"prompt": "one", "seconds": 1}, {"prompt": "two", "seconds": 1},
+                      {"image": picture, "seconds": 1}]}
+    before = total()
+    make = lambda body, **more: browser.json("POST", "/prax/v1/storyboards", body, Idempotency_Key="a board", **more)
+    first = make(body)
+    assert total() == before + 4
+    stored = sorted((idle_server.data / "storage/inputs").iterdir())
+    again = make(body)
+    assert again == first and total() == before + 4
+    assert sorted((idle_server.data / "storage/inputs").iterdir()) == stored, "a picture was left behind"
+    assert make({**body, "title": "x"}, status=409)["error"]["code"] == "idempotency_mismatch"
+    # As the videos are now, one of which is gone.
+    ids = [card["video"]["id"] for card in first["cards"]]
+    browser.json("DELETE", "/v1/videos/" + ids[2])
+    cards = make(body)["cards"]
+    assert [card["video"]["id"] for card in cards] == ids and cards[2]["video"]["deleted"]
+    assert [card["joined_by"] for card in cards] == ["cut", "extension", "cut"]
+    assert browser.json("POST", "/prax/v1/storyboards", body)["id"] != first["id"]
+
+
+def test_a_refused_storyboard_leaves_nothing(idle_server):
+    browser = Browser(idle_server)
+    browser.json("POST", "/prax/v1/session", {"key": idle_server.key("narrow", "--max-queued", "2")["key"]})
+    body = {"cards": [{"prompt": "one", "seconds": 1}, {"prompt": "two", "seconds": 1}]}
+    browser.json("POST", "/prax/v1/storyboards", body, status=429)
+    assert browser.json("GET", "/prax/v1/library")["total"] == 0
+
+
 def test_storyboards_that_cannot_be(idle_server):
     browser = Browser(idle_server)
     browser.sign_in()

@@ -97,6 +97,7 @@ def test_characters(client, finished):
     character = client.videos.create_character(name="Ballon rouge 🎈", video=io.BytesIO(clip))
     assert client.videos.get_character(character.id).name == "Ballon rouge 🎈"
     made = client.videos.create(prompt="x", extra_body={"character": character.id, **QUICK})
+    assert made.characters == [{"id": character.id, "name": "Ballon rouge 🎈"}]
     wait(client, made.id)
     with pytest.raises(openai.NotFoundError):
         client.videos.get_character("char_none")

@@ -195,9 +195,9 @@ TEST(WorkerProcess, SaysWhatIsWrong) {
   const struct {
     std::string arguments, says;
   } cases[] = {
-      {"worker", "--data"},
+      {"worker --retention soon" + data, "--retention"},
       {"worker --lease 0.1" + data, "--lease"},
-      {"worker --model nonsense" + data, "NAME=FOLDER"},
+      {"worker --model nonsense" + data, "NAME=VALUE"},
       {"worker --alias sora-2=none" + data, "none"},
       {"worker --storage s3://" + data, "bucket"},
       {"keys list --data " + (scratch.path() / "none").string(), "no jobs and keys"},

@@ -133,6 +133,13 @@ TEST_P(Keys, AllAreRevokedAtOnce) {
   EXPECT_FALSE(store_->key(local_key_id)->revoked_at);
 }
 
+TEST_P(Keys, AllButOneAreRevoked) {
+  const CreatedKey mine = create_key(), other = create_key();
+  EXPECT_EQ(store_->revoke_all_keys(mine.key.id, mine.key.id), 1);
+  EXPECT_FALSE(store_->key(mine.key.id)->revoked_at);
+  EXPECT_TRUE(store_->key(other.key.id)->revoked_at);
+}
+
 TEST_P(Keys, ARotatedKeyHasAnotherSecret) {
   const CreatedKey made = create_key();
   KeyRing ring(*store_, Milliseconds(0));

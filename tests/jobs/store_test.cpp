@@ -164,7 +164,10 @@ TEST_P(StoredJobs, ChangesAreToldOnceInOrder) {
   changes = store_->changed_jobs(changes.version);
   ASSERT_EQ(changes.jobs.size(), 1u);
   EXPECT_EQ(changes.jobs[0].status, JobStatus::cancelled);
-  EXPECT_EQ(changes.deleted, std::vector<std::string>{b.id});
+  ASSERT_EQ(changes.deleted.size(), 1u);
+  EXPECT_EQ(changes.deleted[0].job_id, b.id);
+  EXPECT_EQ(changes.deleted[0].key_id, b.key_id);
+  EXPECT_GT(changes.deleted[0].version, b.version);
 }
 
 TEST_P(StoredJobs, ChangesAreCompleteWithManyWriters) {

@@ -43,6 +43,41 @@ TEST_P(Waiting, IsClaimedWhenAllOthersAreCompleted) {
   }
 }
 
+TEST_P(Waiting, IsMadeTogetherWithTheOthersOrNotAtAll) {
+  KeyLimits limits;
+  limits.max_queued = 3;
+  const std::string key = new_key(*store_, limits);
+  const NewJob first = job_for(key), second = job_for(key);
+  NewJob whole = after({first.id, second.id});
+  whole.key_id = key;
+  whole.idempotency_key = "board";
+  whole.request_hash = "h1";
+  const Accepted made = store_->create_jobs({first, second, whole}, {});
+  ASSERT_EQ(made.refusal, Refusal::none) << made.reason;
+  EXPECT_EQ(made.job.value().id, whole.id);
+  EXPECT_EQ(made.job->waits_for.size(), 2u);
+  EXPECT_EQ(store_->job(first.id)->status, JobStatus::queued);
+
+  const NewJob again = job_for(key);
+  NewJob other_whole = after({again.id});
+  other_whole.key_id = key;
+  other_whole.idempotency_key = "board";
+  other_whole.request_hash = "h1";
+  const Accepted replay = store_->create_jobs({again, other_whole}, {});
+  EXPECT_TRUE(replay.replayed);
+  EXPECT_EQ(replay.job.value().id, whole.id);
+  EXPECT_FALSE(store_->job(again.id));
+
+  store_->cancel_job(first.id, key);  // and with it the whole: one of three waits
+  const double used = store_->seconds_used_today(key);
+  other_whole.idempotency_key = "another";
+  other_whole.waits_for.clear();
+  EXPECT_EQ(store_->create_jobs({again, job_for(key), other_whole}, {}).refusal, Refusal::key_queue_full);
+  EXPECT_FALSE(store_->job(again.id)) << "one was made, and the others refused";
+  EXPECT_EQ(store_->seconds_used_today(key), used);
+  EXPECT_EQ(store_->create_jobs({again, other_whole}, {}).refusal, Refusal::none);
+}
+
 TEST_P(Waiting, TakesWhatIsCompletedAlready) {
   const Job first = create(*store_, job_for());
   complete(*store_->claim(claim_as("w")));

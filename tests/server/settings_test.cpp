@@ -44,6 +44,16 @@ TEST(Settings, FlagsBeforeVariablesBeforeTheFile) {
   EXPECT_EQ(settings.models.at("ltx"), (std::filesystem::path(::testing::TempDir()) / "models/ltx").lexically_normal());
 }
 
+TEST(Settings, PathsInTheFileAreMeantFromItsFolder) {
+  const auto folder = std::filesystem::path(::testing::TempDir());
+  const Settings settings =
+      load({}, {{"PRAX_DATA", "/d"}}, "storage = \"results\"\nupscaler = \"up\"\nstudio = \"pages\"\n");
+  EXPECT_EQ(settings.storage, (folder / "results").lexically_normal());
+  EXPECT_EQ(settings.upscaler, (folder / "up").lexically_normal());
+  EXPECT_EQ(settings.studio_folder, (folder / "pages").lexically_normal());
+  EXPECT_EQ(load({}, {{"PRAX_DATA", "/d"}}, "storage = \"s3://a/b\"\n").storage, "s3://a/b");
+}
+
 TEST(Settings, EverySettingHasAllItsNames) {
   for (const Setting& setting : settings_table()) {
     EXPECT_EQ(setting.variable().find('-'), std::string::npos);
