@@ -161,6 +161,37 @@ TEST_F(HttpServer, Refuses) {
   EXPECT_EQ(status("GET /hello HTTP/1.1\r\nx: " + std::string(40'000, 'x') + "\r\n\r\n"), "431");
 }
 
+TEST_F(HttpServer, RefusesBodiesWhoseEndIsInDoubt) {
+  const std::string post = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+  const std::string chunks = "\r\n2\r\n[]\r\n0\r\n\r\n", hidden = "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n";
+  const auto check = [&](const std::string& status, const std::string& request) {
+    const std::string answers = ask(request + hidden, "no end");
+    EXPECT_EQ(answers.substr(9, 3), status) << request;
+    EXPECT_EQ(answers.find("HTTP/1.1", 1), std::string::npos) << request;  // and the connection ends with it
+  };
+  check("501", post + "transfer-encoding: gzip, chunked\r\n" + chunks);
+  check("501", post + "transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n" + chunks);
+  check("400", post + "transfer-encoding: identity\r\ncontent-length: 2\r\n\r\n[]");
+  check("400", post + "transfer-encoding: chunked\r\ncontent-length: 2\r\n" + chunks);
+  check("400", post + "content-length: 2, 2\r\n\r\n[]");
+  check("400", post + "content-length: 2\r\ncontent-length: 2\r\n\r\n[]");
+  check("400",
+        "POST /echo HTTP/1.0\r\ncontent-type: application/json\r\nconnection: keep-alive\r\n"
+        "transfer-encoding: chunked\r\n" +
+            chunks);
+  check("415", post + "content-encoding: gzip\r\ncontent-length: 2\r\n\r\n[]");
+}
+
+TEST_F(HttpServer, LinesOfChunksAreLimited) {
+  const std::string post =
+      "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+      "transfer-encoding: chunked\r\n\r\n2";
+  const std::string long_line(200'000, 'a');
+  EXPECT_EQ(ask(post + ";" + long_line + "\r\n[]\r\n0\r\n\r\n").substr(9, 3), "400");
+  EXPECT_EQ(ask(post + "\r\n[]\r\n0\r\nx: " + long_line + "\r\n\r\n").substr(9, 3), "400");
+  EXPECT_TRUE(ask(post + ";a=b\r\n[]\r\n0\r\nx: y\r\n\r\n", "[]").ends_with("[]"));
+}
+
 TEST_F(HttpServer, StreamsEvents) {
   Client client(server_->port());
   client.say("GET /events HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -179,6 +210,15 @@ TEST_F(HttpServer, StreamsEvents) {
   sender.join();
   EXPECT_NE(text.find("id: 99\nevent: count\ndata: x\n\n"), std::string::npos);
   EXPECT_FALSE(stream->send({"", "", "late"}));
+}
+
+TEST(EventStream, LetsGoOfSlowClientsAndNotOfLongEvents) {
+  EventStream stream(1000);
+  EXPECT_TRUE(stream.send({"1", "", std::string(5000, 'x')}));
+  EXPECT_EQ(stream.take().find("id: 1\n"), 0u);
+  EXPECT_TRUE(stream.send({"2", "", std::string(5000, 'x')}));
+  EXPECT_FALSE(stream.send({"3", "", "x"}));
+  EXPECT_TRUE(stream.closed());
 }
 
 TEST_F(HttpServer, HearsThatAListenerHungUp) {
