@@ -99,6 +99,7 @@ private:
   //! Waits for a request and answers it; false when the connection is to end.
   asio::awaitable<bool> one_request() {
     handle_->idle = true;
+    handle_->idle_since = Clock::now();
     if (core_.draining()) co_return false;
     if (buffer_.size() == 0) {
       deadline_.after(limits().idle_time);
@@ -209,18 +210,23 @@ private:
       framed = true;
       check(request, parser.get().version());
       route = route_of(request);
-      if (has_body) {
-        const Work gate = [this, &request, &route] { core_.hooks.gate(request, *route); };
+      const Work gate = [this, has_body, &request, &route] {
+        core_.hooks.gate(request, *route);
+        if (!has_body) require_no_body(*route);
+      };
+      const Work handle = [&request, &response, &route] {
+        response = route->handler(request);
+        compress_if_wanted(request, response);
+      };
+      if (has_body || route->slow) {
         co_await core_.blocking(gate);
-        co_await read_body(request, *route, parser);
+        if (has_body) co_await read_body(request, *route, parser);
         body_read = true;
-        const Work handle = [&] { response = route->handler(request); };
-        co_await core_.blocking(handle);
+        co_await core_.blocking(handle, route->slow);
       } else {
-        const Work both = [this, &request, &response, &route] {
-          core_.hooks.gate(request, *route);
-          require_no_body(*route);
-          response = route->handler(request);
+        const Work both = [&gate, &handle] {
+          gate();
+          handle();
         };
         co_await core_.blocking(both);
       }
@@ -331,7 +337,6 @@ private:
   asio::awaitable<bool> send(const Request& request, Response& response, std::string_view route, bool keep) {
     const auto seconds = [this] { return std::chrono::duration<double>(Clock::now() - started_).count(); };
     core_.hooks.finish(request, response, seconds());
-    compress_if_wanted(request, response);
     const auto* text = std::get_if<std::string>(&response.body);
     const auto* download = std::get_if<Download>(&response.body);
     const auto* stream = std::get_if<std::shared_ptr<EventStream>>(&response.body);

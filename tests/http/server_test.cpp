@@ -64,6 +64,15 @@ protected:
                   std::this_thread::sleep_for(300ms);
                   return Response::text(200, "slow");
                 }});
+    router.add({"GET",
+                "/long",
+                [](Request&) {
+                  std::this_thread::sleep_for(1s);
+                  return Response::text(200, "long");
+                },
+                {},
+                {},
+                true});
     router.add({"GET", "/broken", [](Request&) -> Response { throw std::runtime_error("oops"); }});
     router.add({"GET", "/events", [this](Request&) {
                   auto stream = std::make_shared<EventStream>();
@@ -79,6 +88,7 @@ protected:
     settings.limits.slowest_bytes_per_second = 1 << 20;
     settings.limits.json_bytes = 1 << 20;
     settings.limits.heartbeat = 100ms;
+    settings.limits.connections = 40;
     Hooks hooks;
     hooks.gate = [](Request&, const Route&) {};
     hooks.failure = [](const std::exception_ptr& problem, const Request&) {
@@ -247,6 +257,35 @@ TEST_F(HttpServer, ManyClientsAtOnce) {
     });
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(good, 16 * 50);
+}
+
+TEST_F(HttpServer, SlowRequestsHoldNobodyUp) {
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 12; ++i) {
+    slow.push_back(std::make_unique<Client>(server_->port()));
+    slow.back()->say("GET /long HTTP/1.1\r\nhost: x\r\n\r\n");
+  }
+  std::this_thread::sleep_for(100ms);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(ask("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n", "hello").ends_with("hello"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 700ms);
+  for (const auto& client : slow) EXPECT_TRUE(client->hear("long").ends_with("long"));
+}
+
+TEST_F(HttpServer, ConnectionsThatAskForNothingKeepNobodyOut) {
+  std::vector<std::unique_ptr<Client>> silent;
+  for (int i = 0; i < 60; ++i) {
+    silent.push_back(std::make_unique<Client>(server_->port()));
+    if (i % 2) {
+      silent.back()->say("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n");
+      EXPECT_TRUE(silent.back()->hear("hello").ends_with("hello")) << i;
+    }
+  }
+  EXPECT_TRUE(ask("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n", "hello").ends_with("hello"));
+  EXPECT_LE(server_->connections(), 41u);
+  EXPECT_EQ(silent.front()->hear("no end"), "") << "the one that was silent longest is let go";
+  silent.back()->say("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n");
+  EXPECT_TRUE(silent.back()->hear("hello").ends_with("hello"));
 }
 
 TEST_F(HttpServer, DrainsBeforeItStops) {
