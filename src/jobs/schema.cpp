@@ -105,7 +105,10 @@ const std::vector<std::string> version_2 = {
     " settings TEXT NOT NULL, created_at BIGINT NOT NULL)",
     "CREATE INDEX presets_of_key ON presets (key_id, created_at)"};
 
-const std::vector<const std::vector<std::string>*> versions = {&version_1, &version_2};
+// What the clips of characters take.
+const std::vector<std::string> version_3 = {"ALTER TABLE characters ADD COLUMN stored_bytes BIGINT NOT NULL DEFAULT 0"};
+
+const std::vector<const std::vector<std::string>*> versions = {&version_1, &version_2, &version_3};
 
 }  // namespace
 
