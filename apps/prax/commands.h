@@ -28,6 +28,8 @@ void add_serve(CLI::App& app, int& exit_code);
 void add_worker(CLI::App& app, int& exit_code);
 void add_keys(CLI::App& app, int& exit_code);
 void add_audit(CLI::App& app, int& exit_code);
+//! For the server, which looks at what it is sent in a process that may fail. Not in the help.
+void add_inspect(CLI::App& app);
 
 //! The family that published models of a pipeline class belong to ("CogVideoX"); "" for a class that none has.
 std::string_view published_family(std::string_view pipeline_class);

@@ -132,6 +132,7 @@ int run(int argc, char** argv) {
   add_worker(app, exit_code);
   add_keys(app, exit_code);
   add_audit(app, exit_code);
+  add_inspect(app);
   add_help(app, wanted);
   if (argc < 2) {
     std::fputs(app.help().c_str(), stderr);

@@ -26,6 +26,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
+  constexpr size_t longest = 100;  // the distance takes time by both lengths, and nobody mistypes a word that long
+  if (word.size() > longest) return {};
   std::string best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {

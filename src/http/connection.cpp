@@ -32,7 +32,11 @@ template <typename Stream>
 class Connection {
 public:
   Connection(Core& core, Stream& stream, Peer peer)
-      : core_(core), stream_(stream), peer_(std::move(peer)), deadline_(socket()) {}
+      : core_(core),
+        stream_(stream),
+        peer_(std::move(peer)),
+        deadline_(socket()),
+        buffer_(core.settings.limits.header_bytes + body_piece) {}
 
   asio::awaitable<void> run() {
     handle_ = core_.enter([this] {
@@ -95,6 +99,7 @@ private:
   //! Waits for a request and answers it; false when the connection is to end.
   asio::awaitable<bool> one_request() {
     handle_->idle = true;
+    handle_->idle_since = Clock::now();
     if (core_.draining()) co_return false;
     if (buffer_.size() == 0) {
       deadline_.after(limits().idle_time);
@@ -152,6 +157,20 @@ private:
     for (const auto& field : message) request.headers.add(std::string(field.name_string()), std::string(field.value()));
   }
 
+  //! Where a body ends must be beyond doubt, or a proxy in front and we take different bytes for the next request
+  //! (RFC 9112, 6.3 and 11.2).
+  static void check_framing(const Request& request, unsigned version) {
+    const std::string length = request.headers.joined("content-length");
+    if (length.find_first_not_of("0123456789") != std::string::npos)
+      throw HttpError(400, "bad_content_length", "A request has one Content-Length, which is a number");
+    if (!request.headers.contains("transfer-encoding")) return;
+    if (version < 11 || request.headers.contains("content-length"))
+      throw HttpError(400, "bad_transfer_encoding",
+                      "Transfer-Encoding goes together with neither HTTP/1.0 nor Content-Length");
+    if (!equal_ignoring_case(request.headers.joined("transfer-encoding"), "chunked"))
+      throw HttpError(501, "unknown_transfer_encoding", "The only Transfer-Encoding that is known here is chunked");
+  }
+
   void check(Request& request, unsigned version) const {
     if (request.headers.size() > limits().header_fields)
       throw HttpError(431, "too_many_headers",
@@ -185,22 +204,29 @@ private:
     Response response;
     std::exception_ptr problem;
     const bool has_body = !parser.is_done();
-    bool body_read = !has_body;
+    bool body_read = !has_body, framed = false;
     try {
+      check_framing(request, parser.get().version());
+      framed = true;
       check(request, parser.get().version());
       route = route_of(request);
-      if (has_body) {
-        const Work gate = [this, &request, &route] { core_.hooks.gate(request, *route); };
+      const Work gate = [this, has_body, &request, &route] {
+        core_.hooks.gate(request, *route);
+        if (!has_body) require_no_body(*route);
+      };
+      const Work handle = [&request, &response, &route] {
+        response = route->handler(request);
+        compress_if_wanted(request, response);
+      };
+      if (has_body || route->slow) {
         co_await core_.blocking(gate);
-        co_await read_body(request, *route, parser);
+        if (has_body) co_await read_body(request, *route, parser);
         body_read = true;
-        const Work handle = [&] { response = route->handler(request); };
-        co_await core_.blocking(handle);
+        co_await core_.blocking(handle, route->slow);
       } else {
-        const Work both = [this, &request, &response, &route] {
-          core_.hooks.gate(request, *route);
-          require_no_body(*route);
-          response = route->handler(request);
+        const Work both = [&gate, &handle] {
+          gate();
+          handle();
         };
         co_await core_.blocking(both);
       }
@@ -210,8 +236,8 @@ private:
       problem = std::current_exception();
     }
     if (problem) response = core_.hooks.failure(problem, request);
-    const bool keep = parser.get().keep_alive() && body_read && !core_.draining();
-    unread_ = !body_read;
+    const bool keep = parser.get().keep_alive() && framed && body_read && !core_.draining();
+    unread_ = !framed || !body_read;
     const std::string_view pattern = route ? std::string_view(route->pattern) : std::string_view();
     co_return co_await send(request, response, pattern, keep);
   }
@@ -226,6 +252,9 @@ private:
   asio::awaitable<void> read_body(Request& request, const Route& route, Parser& parser) {
     const auto type = parse_parameterized(request.headers.get("content-type"));
     const auto announced = parser.content_length();
+    if (const auto coding = request.headers.find("content-encoding");
+        coding && !equal_ignoring_case(*coding, "identity"))
+      throw HttpError(415, "unsupported_content_encoding", "The body must come as it is, without Content-Encoding");
     const bool wants = route.body.json || route.body.multipart;
     request.body.content_type = type.value;
     request.body.multipart = route.body.multipart && type.value == "multipart/form-data";
@@ -308,7 +337,6 @@ private:
   asio::awaitable<bool> send(const Request& request, Response& response, std::string_view route, bool keep) {
     const auto seconds = [this] { return std::chrono::duration<double>(Clock::now() - started_).count(); };
     core_.hooks.finish(request, response, seconds());
-    compress_if_wanted(request, response);
     const auto* text = std::get_if<std::string>(&response.body);
     const auto* download = std::get_if<Download>(&response.body);
     const auto* stream = std::get_if<std::shared_ptr<EventStream>>(&response.body);
@@ -397,7 +425,7 @@ private:
   Stream& stream_;
   Peer peer_;
   Deadline deadline_;
-  beast::flat_buffer buffer_;
+  beast::flat_buffer buffer_;  //!< of limited size: lines of chunks and trailers are part of no body's limit
   std::list<Handle>::iterator handle_;
   Clock::time_point started_ = Clock::now();
   uint64_t sent_ = 0;

@@ -23,6 +23,7 @@ struct Handle {
   std::function<void()> close_idle;        //!< between two requests: ends the connection
   std::weak_ptr<EventStream> stream = {};  //!< that it serves
   bool idle = true;
+  std::chrono::steady_clock::time_point idle_since = std::chrono::steady_clock::now();
 };
 
 //! What all connections of a server share.
@@ -39,7 +40,7 @@ public:
 
   //! Runs `work`, which lives in the awaiting coroutine, on a worker thread; what it throws is thrown here. It is a
   //! reference to something with a name because GCC 12 destroys some temporaries of an awaiting expression twice.
-  asio::awaitable<void> blocking(const Work& work);
+  asio::awaitable<void> blocking(const Work& work, bool slow = false);
 
   std::list<Handle>::iterator enter(std::function<void()> close_idle);
   void leave(std::list<Handle>::iterator handle);
@@ -52,12 +53,13 @@ private:
   asio::awaitable<void> accept();
   void serve(tcp::socket socket);
   void finish_if_quiet();
+  bool close_idlest();
 
   asio::io_context io_{1};
   std::shared_ptr<asio::ssl::context> tls_;  //!< none for plain HTTP; another one when the certificate is renewed
   tcp::acceptor acceptor_{io_};
   asio::steady_timer deadline_{io_};
-  asio::thread_pool pool_;
+  asio::thread_pool pool_, slow_pool_;
   std::list<Handle> handles_;
   std::atomic<size_t> connections_{0};
   std::atomic<bool> draining_{false};

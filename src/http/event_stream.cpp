@@ -27,7 +27,8 @@ bool EventStream::send(const Event& event) {
     std::lock_guard lock(mutex_);
     if (closed_) return false;
     std::string text = to_text(event);
-    too_slow = waiting_.size() + text.size() > backlog_;
+    // A single event of any size is no sign of a slow client.
+    too_slow = !waiting_.empty() && waiting_.size() + text.size() > backlog_;
     if (!too_slow) waiting_ += text;
     wake = wake_;
   }

@@ -163,6 +163,11 @@ void MultipartReader::content(std::string_view bytes) {
     if (text_ > limits_.text_bytes)
       throw HttpError(413, "text_too_long", "The text fields have more than " + human_bytes(limits_.text_bytes));
   }
+  const bool was_short = part.content.size() <= limits_.part_memory;
+  if (was_short && part.content.size() + bytes.size() > limits_.part_memory && ++files_ > limits_.files)
+    throw HttpError(413, "too_many_parts",
+                    "The body has more than " + std::to_string(limits_.files) + " parts of over " +
+                        human_bytes(limits_.part_memory));
   part.content.append(bytes);
 }
 

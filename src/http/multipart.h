@@ -23,7 +23,8 @@ Parameterized parse_parameterized(std::string_view text);
 struct MultipartLimits {
   size_t parts = 256;
   size_t part_headers = 8 * 1024;   //!< bytes of one part's header fields
-  size_t part_memory = 64 * 1024;   //!< a longer part goes to a file
+  size_t part_memory = 16 * 1024;   //!< a longer part goes to a file
+  size_t files = 40;                //!< that are open for one body
   uint64_t text_bytes = 32u << 20;  //!< of all parts that are no files together
   std::filesystem::path folder;     //!< of these files
 };
@@ -52,6 +53,7 @@ private:
   State state_ = State::preamble;
   std::vector<Part> parts_;
   uint64_t text_ = 0;
+  size_t files_ = 0;
 };
 
 }  // namespace prax::http

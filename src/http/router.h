@@ -30,6 +30,8 @@ struct Route {
   BodyPolicy body = {};
   //! For whoever wrote the routes: the gate reads it.
   std::string scope = {};
+  //! Its handler takes long (it converts, or calls others): it waits for others of its kind alone, and they for it.
+  bool slow = false;
 };
 
 //! Routes by method and path. A fixed segment goes before a capture, whatever the order.

@@ -7,6 +7,7 @@ namespace prax::http {
 namespace {
 
 constexpr std::chrono::milliseconds accept_pause{100};
+constexpr size_t spare_connections = 64;  // beyond the limit, while those that make room for them end
 
 std::shared_ptr<asio::ssl::context> make_tls(const std::filesystem::path& certificate,
                                              const std::filesystem::path& private_key) {
@@ -34,7 +35,8 @@ Core::Core(ServerSettings settings_given, Router router_given, Hooks hooks_given
     : settings(std::move(settings_given)),
       router(std::move(router_given)),
       hooks(std::move(hooks_given)),
-      pool_(static_cast<size_t>(std::max(1, settings.threads))) {
+      pool_(static_cast<size_t>(std::max(1, settings.threads))),
+      slow_pool_(static_cast<size_t>(std::max(1, settings.threads))) {
   if (!settings.certificate.empty()) tls_ = make_tls(settings.certificate, settings.private_key);
   const std::string place = settings.host + " port " + std::to_string(settings.port);
   boost::system::error_code error;
@@ -58,6 +60,7 @@ void Core::run() {
   asio::co_spawn(io_, accept(), asio::detached);
   io_.run();
   pool_.join();
+  slow_pool_.join();
 }
 
 asio::awaitable<void> Core::accept() {
@@ -85,7 +88,9 @@ void Core::serve(tcp::socket socket) {
   peer.loopback = address.is_loopback();
   peer.secure = tls_ != nullptr;
   socket.set_option(tcp::no_delay(true), error);
-  if (connections_ >= settings.limits.connections) {
+  // Connections that ask for nothing keep nobody out.
+  if (connections_ >= settings.limits.connections + spare_connections ||
+      (connections_ >= settings.limits.connections && !close_idlest())) {
     if (!tls_) {
       socket.non_blocking(true, error);
       constexpr std::string_view full =
@@ -100,9 +105,9 @@ void Core::serve(tcp::socket socket) {
     asio::co_spawn(io_, serve_plain(*this, std::move(socket), std::move(peer)), asio::detached);
 }
 
-asio::awaitable<void> Core::blocking(const Work& work) {
-  auto initiate = [this, &work](auto handler) {
-    asio::post(pool_, [this, &work, handler = std::move(handler)]() mutable {
+asio::awaitable<void> Core::blocking(const Work& work, bool slow) {
+  auto initiate = [this, &work, slow](auto handler) {
+    asio::post(slow ? slow_pool_ : pool_, [this, &work, handler = std::move(handler)]() mutable {
       std::exception_ptr problem;
       try {
         work();
@@ -114,6 +119,17 @@ asio::awaitable<void> Core::blocking(const Work& work) {
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(std::exception_ptr)>(initiate,
                                                                                           asio::use_awaitable);
+}
+
+//! Ends the connection that has waited longest for a request; false when none waits.
+bool Core::close_idlest() {
+  Handle* idlest = nullptr;
+  for (Handle& handle : handles_)
+    if (handle.idle && (!idlest || handle.idle_since < idlest->idle_since)) idlest = &handle;
+  if (!idlest) return false;
+  idlest->idle = false;  // it is on its way out
+  idlest->close_idle();
+  return true;
 }
 
 std::list<Handle>::iterator Core::enter(std::function<void()> close_idle) {

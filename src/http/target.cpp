@@ -1,5 +1,7 @@
 #include "http/target.h"
 
+#include <arpa/inet.h>
+
 #include "base/human.h"
 
 namespace prax::http {
@@ -87,6 +89,12 @@ std::optional<Target> parse_target(std::string_view target) {
   if (!query) return std::nullopt;
   if (!percent_decode(target.substr(0, mark))) return std::nullopt;
   return Target{std::string(target.substr(0, mark)), std::move(*query)};
+}
+
+bool is_loopback_host(std::string_view name) {
+  if (equal_ignoring_case(name, "localhost") || name == "::1" || lower_case(name).ends_with(".localhost")) return true;
+  in_addr address = {};
+  return name.starts_with("127.") && inet_pton(AF_INET, std::string(name).c_str(), &address) == 1;
 }
 
 }  // namespace prax::http

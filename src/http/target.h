@@ -25,4 +25,8 @@ std::optional<Target> parse_target(std::string_view target);
 //! "a=1&b=2" decoded; nullopt for broken escapes.
 std::optional<Fields> parse_query(std::string_view query);
 
+//! Whether a host's name (without port and brackets) is this machine by its form: localhost and names below it, ::1,
+//! and the addresses 127.x.x.x. "127.0.0.1.example.com" is someone else's.
+bool is_loopback_host(std::string_view name);
+
 }  // namespace prax::http

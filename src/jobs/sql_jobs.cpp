@@ -34,6 +34,12 @@ int64_t count(Connection& c, const std::string& sql, const Values& values = {}) 
   return rows.empty() ? 0 : rows.front().integer();
 }
 
+//! Of jobs' inputs and results, and of characters' clips.
+uint64_t stored_bytes_in(Connection& c) {
+  return static_cast<uint64_t>(count(c, "SELECT COALESCE(SUM(stored_bytes), 0) FROM jobs WHERE stored_bytes > 0") +
+                               count(c, "SELECT COALESCE(SUM(stored_bytes), 0) FROM characters"));
+}
+
 Accepted refused(Refusal refusal, std::string reason, std::optional<Time> retry_at = {}) {
   Accepted answer;
   answer.refusal = refusal;
@@ -86,8 +92,7 @@ std::optional<Accepted> over_a_limit(Connection& c, const NewJob& job, const Adm
                      next_day(at));
   }
   if (admission.max_stored_bytes) {
-    const auto stored =
-        static_cast<uint64_t>(count(c, "SELECT COALESCE(SUM(stored_bytes), 0) FROM jobs WHERE stored_bytes > 0"));
+    const uint64_t stored = stored_bytes_in(c);
     if (stored >= *admission.max_stored_bytes)
       return refused(Refusal::storage_full, "the storage for videos is full (" + human_bytes(stored) +
                                                 "); delete videos that are not needed any more");
@@ -327,9 +332,7 @@ int64_t SqlStore::jobs_ahead(const std::string& id) {
 }
 
 uint64_t SqlStore::stored_bytes() {
-  return database_->read([](Connection& c) {
-    return static_cast<uint64_t>(count(c, "SELECT COALESCE(SUM(stored_bytes), 0) FROM jobs WHERE stored_bytes > 0"));
-  });
+  return database_->read([](Connection& c) { return stored_bytes_in(c); });
 }
 
 double SqlStore::seconds_used_today(const std::string& key_id) {

@@ -170,6 +170,7 @@ std::optional<CreatedKey> SqlStore::rotate_key(const std::string& id, const std:
     if (!key || key->revoked_at || id == local_key_id || id == studio_key_id) return std::nullopt;
     if (!find_key(c, "hash", hash)) {
       c.run("UPDATE keys SET hash = $2, hint = $3 WHERE id = $1", {id, hash, hint_of(secret)});
+      c.run("DELETE FROM sessions WHERE key_id = $1", {id});  // who had the old secret may have signed in with it
       next_version(c, "keys");
       append_audit(c, {"key.rotated", actor, id, json::object()}, now());
     }

@@ -25,7 +25,7 @@ Picture decode_picture(std::span<const uint8_t> file, const std::string& name) {
   switch (still_kind(head)) {
     case StillKind::png: {
       const Orientation orientation = check_png(file, name);
-      const FramePtr frame = decode_still(AV_CODEC_ID_PNG, file, name);
+      const FramePtr frame = decode_still(AV_CODEC_ID_PNG, png_without_texts(file), name);
       return turned_upright(ToRgb(*frame, Colours::still, name).picture(*frame), orientation);
     }
     case StillKind::jpeg: {

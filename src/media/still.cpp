@@ -119,6 +119,17 @@ Orientation check_jpeg(std::span<const uint8_t> jpeg, const std::string& name) {
   refuse(MediaKind::picture, name, "the JPEG is cut off or damaged");
 }
 
+std::vector<uint8_t> png_without_texts(std::span<const uint8_t> png) {
+  std::vector<uint8_t> bare(png.begin(), png.begin() + static_cast<ptrdiff_t>(png_signature.size()));
+  png_chunks(png, [&](std::string_view type, std::span<const uint8_t> data) {
+    if (type == "tEXt" || type == "zTXt" || type == "iTXt" || type == "iCCP") return true;
+    const uint8_t* begin = data.data() - chunk_head;
+    bare.insert(bare.end(), begin, begin + chunk_head + data.size() + chunk_rest);
+    return type != "IEND";
+  });
+  return bare;
+}
+
 FramePtr decode_still(AVCodecID id, std::span<const uint8_t> file, const std::string& name) {
   quiet_ffmpeg();
   const AVCodec* codec = avcodec_find_decoder(id);

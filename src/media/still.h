@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "media/ffmpeg.h"
 #include "media/orientation.h"
@@ -20,6 +21,10 @@ bool is_animated_png(std::span<const uint8_t> png);
 //! Checks the structure of a PNG or JPEG file; Error(input) when it is cut off. How its picture is to be turned.
 Orientation check_png(std::span<const uint8_t> png, const std::string& name);
 Orientation check_jpeg(std::span<const uint8_t> jpeg, const std::string& name);
+
+//! A PNG file without its texts and its colour profile, which nobody reads here: packed, they may be a thousand times
+//! as large as they look, and the decoder unpacks them whole.
+std::vector<uint8_t> png_without_texts(std::span<const uint8_t> png);
 
 //! Decodes the one picture of a file. Error(input) on any damage.
 FramePtr decode_still(AVCodecID codec, std::span<const uint8_t> file, const std::string& name);

@@ -95,7 +95,7 @@ public:
     conversions_ = std::make_unique<Conversions>(*store_, *storage_, uploads_.path(), conversions_at_once());
     context_ =
         std::make_unique<Context>(Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_, *conversions_,
-                                          estimates_, *events_, metrics_, uploads_.path(), draining_});
+                                          estimates_, *events_, metrics_, uploads_.path(), draining_, program});
     open_studio();
     server_ = std::make_unique<http::Server>(http_settings(), router(), hooks());
     sessions_->set_port(port());

@@ -25,6 +25,7 @@ Response create(const Context& context, Request& request) {
   http::Part* part = form.file(*video);
   if (!part) throw bad_field("video", "'video' must be a file", "invalid_type");
   fields.finish();
+  require_room(context);
   const CheckedMedia clip = check_media(context, part->content, Wanted::clip, "video");
   character.id = jobs::new_character_id();
   character.key_id = caller_of(request).key_id;
@@ -61,7 +62,8 @@ Response remove(const Context& context, const Request& request) {
 
 void add_character_routes(http::Router& router, const Context& c) {
   constexpr http::BodyPolicy multipart{.multipart = true};
-  router.add({"POST", "/v1/videos/characters", [&c](Request& r) { return create(c, r); }, multipart, scope::create});
+  router.add(
+      {"POST", "/v1/videos/characters", [&c](Request& r) { return create(c, r); }, multipart, scope::create, true});
   router.add({"GET",
               "/v1/videos/characters/{character_id}",
               [&c](Request& r) { return json_response(character_object(find_character(c, r))); },

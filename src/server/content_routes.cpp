@@ -93,8 +93,12 @@ Response download(const Context& context, const Request& request) {
 
 void add_content_routes(http::Router& router, const Context& c) {
   router.add({"GET", "/v1/videos/{video_id}/content", [&c](Request& r) { return content(c, r); }, {}, scope::read});
-  router.add(
-      {"GET", "/prax/v1/videos/{video_id}/download", [&c](Request& r) { return download(c, r); }, {}, scope::read});
+  router.add({"GET",
+              "/prax/v1/videos/{video_id}/download",
+              [&c](Request& r) { return download(c, r); },
+              {},
+              scope::read,
+              true});
 }
 
 }  // namespace prax::server

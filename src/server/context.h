@@ -34,6 +34,7 @@ struct Context {
   Metrics& metrics;
   std::filesystem::path temporary;  //!< folder for uploads on their way
   std::atomic<bool>& draining;
+  std::filesystem::path program;  //!< this one, which looks at uploads in a process of its own
 
   OutboundRules fetch_rules() const { return {settings.private_addresses, settings.fetch_timeout}; }
   OutboundRules webhook_rules() const { return {settings.private_addresses, settings.webhook_timeout}; }

@@ -21,10 +21,6 @@ std::string host_name(std::string_view host) {
   return http::lower_case(host.substr(0, host.find(':')));
 }
 
-bool is_loopback_name(const std::string& name) {
-  return name == "localhost" || name == "::1" || name.starts_with("127.") || name.ends_with(".localhost");
-}
-
 //! The host of an origin: "http://localhost:5173" -> "localhost:5173".
 std::string_view host_of_origin(std::string_view origin) {
   const size_t slashes = origin.find("://");
@@ -46,8 +42,8 @@ void Gate::check(http::Request& request, const http::Route& route) {
     request.caller = Caller{};
     return;
   }
-  if (route.scope == scope::metrics && request.peer.loopback && !request.headers.contains("authorization") &&
-      !request.headers.contains("x-forwarded-for")) {
+  if (route.scope == scope::metrics && request.peer.loopback && has_our_name(request) &&
+      !request.headers.contains("authorization") && !request.headers.contains("x-forwarded-for")) {
     request.caller = Caller{};
     return;
   }
@@ -100,15 +96,21 @@ Caller Gate::identify(const http::Request& request) {
   throw unauthorized("The API key is not known here");
 }
 
+//! Whether the request names its host as this machine, or as the operator said.
+bool Gate::has_our_name(const http::Request& request) const {
+  const std::string host = host_name(request.headers.get("host"));
+  const auto& extra = settings_.allowed_hosts;
+  return http::is_loopback_host(host) || std::find(extra.begin(), extra.end(), host) != extra.end();
+}
+
 //! Only programs on this machine come in without a key: neither others, nor web pages that a browser on this machine
 //! shows (they would name their origin, or this server by a name of their own: DNS rebinding).
 Caller Gate::without_key(const http::Request& request) const {
   if (!request.peer.loopback) throw unauthorized("Only programs on the server's machine may come without an API key");
-  const std::string host = host_name(request.headers.get("host"));
-  const auto& extra = settings_.allowed_hosts;
-  if (!is_loopback_name(host) && std::find(extra.begin(), extra.end(), host) == extra.end())
+  if (!has_our_name(request))
     throw HttpError(421, "bad_host",
-                    "This server is not '" + host.substr(0, 100) + "'; --allowed-hosts says which names it has");
+                    "This server is not '" + host_name(request.headers.get("host")).substr(0, 100) +
+                        "'; --allowed-hosts says which names it has");
   if (const auto origin = request.headers.find("origin");
       origin && !allows_origin(*origin) && host_of_origin(*origin) != request.headers.get("host"))
     throw HttpError(403, "origin_not_allowed",

@@ -52,6 +52,7 @@ private:
   Caller identify(const http::Request& request);
   Caller without_key(const http::Request& request) const;
   Caller with_cookie(const http::Request& request) const;
+  bool has_our_name(const http::Request& request) const;
   bool allows_origin(std::string_view origin) const;
 
   const Settings& settings_;

@@ -1,15 +1,17 @@
 #include "server/inputs.h"
 
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <mutex>
 
+#include "base/child.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "media/image.h"
 #include "media/picture.h"
 #include "media/picture_size.h"
 #include "media/pixels.h"
-#include "media/reader.h"
 #include "media/still.h"
 #include "server/errors.h"
 
@@ -18,6 +20,7 @@ namespace {
 
 constexpr size_t most_url_characters = 20'971'520;
 constexpr size_t in_memory = 64 * 1024;  // of what becomes a file if it is larger
+constexpr double most_fps = 120;
 
 struct Kind {
   const char* media_type;
@@ -56,10 +59,26 @@ void require_pixels(const Context& context, int64_t width, int64_t height, const
                   "image_too_large");
 }
 
-//! One picture or clip is looked at at a time: each may take as much memory as the limit allows.
-std::mutex& decoding() {
-  static std::mutex mutex;
-  return mutex;
+//! What another process of ours finds in an upload. What takes too much memory or time there, or even ends that
+//! process, is refused here and hurts nobody. One is looked at at a time: each may take as much as the limit allows.
+nlohmann::json inspect(const Context& context, const CheckedMedia& media, bool clip) {
+  constexpr uint64_t bytes_of_pixel = 32, other_memory = 256u << 20;
+  constexpr int seconds = 10;
+  static std::mutex one_at_a_time;
+  ChildCall call;
+  const uint64_t memory = other_memory + context.settings.max_picture_pixels * bytes_of_pixel;
+  call.words = {
+      context.program.string(), "inspect",   clip ? "clip" : "picture", media.file->path().string(), "--memory",
+      std::to_string(memory),   "--seconds", std::to_string(seconds)};
+  call.timeout = std::chrono::seconds(2 * seconds);
+  call.shows_errors = false;
+  const std::lock_guard lock(one_at_a_time);
+  const ChildEnd end = run_child(call);
+  if (end.problem.empty() && WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0) {
+    auto found = nlohmann::json::parse(end.output, nullptr, false);
+    if (found.is_object()) return found;
+  }
+  return {};
 }
 
 void look_at_picture(const Context& context, CheckedMedia& media, const http::Spool& upload, const std::string& param) {
@@ -67,32 +86,29 @@ void look_at_picture(const Context& context, CheckedMedia& media, const http::Sp
   const auto size = media::stated_picture_size(upload.head(enough_head));
   if (!size) throw bad_field(param, "'" + param + "' is a damaged picture: it does not say its size", "invalid_image");
   require_pixels(context, size->width, size->height, param);
-  std::lock_guard lock(decoding());
-  try {
-    const auto picture = media::read_picture(media.file->path());
-    media.width = picture.width;
-    media.height = picture.height;
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::input && error.kind() != ErrorKind::usage) throw;
-    throw bad_field(param, "'" + param + "' is a damaged picture", "invalid_image");
-  }
+  const auto found = inspect(context, media, false);
+  if (found.is_null())
+    throw bad_field(param, "'" + param + "' is a damaged picture, or one that takes very much memory or time",
+                    "invalid_image");
+  media.width = found.at("width");
+  media.height = found.at("height");
+  require_pixels(context, media.width, media.height, param);
 }
 
 void look_at_clip(const Context& context, CheckedMedia& media, const std::string& param) {
-  std::lock_guard lock(decoding());
-  media::VideoInfo info;
-  try {
-    info = media::probe(media.file->path());
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::input && error.kind() != ErrorKind::usage) throw;
-    throw bad_field(param, "'" + param + "' is a clip that cannot be read", "invalid_video");
-  }
-  require_pixels(context, info.width, info.height, param);
-  media.width = info.width;
-  media.height = info.height;
-  media.frames = std::max<int64_t>(1, info.frames);
-  media.fps = info.fps;
-  if (info.fps > 0 && static_cast<double>(media.frames) / info.fps > context.settings.max_seconds + 1)
+  const auto found = inspect(context, media, true);
+  if (found.is_null())
+    throw bad_field(param, "'" + param + "' is a clip that cannot be read, or one that takes very much memory or time",
+                    "invalid_video");
+  media.width = found.at("width");
+  media.height = found.at("height");
+  media.frames = std::max<int64_t>(1, found.at("frames").get<int64_t>());
+  media.fps = found.at("fps");
+  require_pixels(context, media.width, media.height, param);
+  const double longest = context.settings.max_seconds + 1;
+  const bool too_long = media.fps > 0 ? static_cast<double>(media.frames) / media.fps > longest
+                                      : static_cast<double>(media.frames) > longest * most_fps;
+  if (too_long)
     throw bad_field(param,
                     "'" + param + "' is longer than the " + jobs::seconds_text(context.settings.max_seconds) +
                         " seconds that are allowed here",
@@ -157,6 +173,13 @@ http::Spool read_url(const Context& context, const std::string& url, const std::
   return body;
 }
 
+void require_room(const Context& context) {
+  const auto& quota = context.settings.quota;
+  if (!quota || context.store.stored_bytes() < *quota) return;
+  throw http::HttpError(507, "storage_full", "The storage is full; delete videos that are not needed any more")
+      .with("x-should-retry", "false");
+}
+
 jobs::InputFile store_input(const Context& context, const std::string& owner_id, const std::string& name,
                             const CheckedMedia& media) {
   jobs::InputFile input;
@@ -173,7 +196,8 @@ CheckedMedia first_picture(const Context& context, const jobs::InputFile& clip) 
   const http::TemporaryFile copy(context.temporary);
   if (!context.storage.fetch(clip.storage_name, copy.path()))
     throw http::HttpError(404, "not_found", "The file of '" + clip.name + "' is gone");
-  std::unique_lock lock(decoding());
+  static std::mutex one_at_a_time;  // each may take as much memory as the limit on pictures allows
+  std::unique_lock lock(one_at_a_time);
   const media::Picture picture = media::read_picture(copy.path());
   std::vector<float> rgb;
   media::to_floats(picture.rgb, rgb);

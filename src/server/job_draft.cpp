@@ -112,6 +112,9 @@ void JobDraft::read_common(bool needs_prompt) {
   }
   if (const json* extra = fields_.raw("extra_params")) {
     if (!extra->is_object()) throw bad_field("extra_params", "'extra_params' must be an object", "invalid_type");
+    constexpr size_t most_bytes = 64 * 1024;  // they are kept with the video and read with each list of videos
+    if (extra->dump(-1, ' ', false, json::error_handler_t::replace).size() > most_bytes)
+      throw bad_field("extra_params", "'extra_params' may take at most 64 KiB");
     settings.arguments = *extra;
   }
   read_loras();

@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/log.h"
@@ -22,8 +23,14 @@ spdlog::level::level_enum level_named(const std::string& name) {
 std::string as_text(const json& value) {
   const std::string text =
       value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, json::error_handler_t::replace);
-  const bool plain = !text.empty() && text.find_first_of(" \"=\n\r\t") == std::string::npos;
-  return plain ? text : json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+  // Others choose some of the words: a terminal that shows the log must see no control characters in them.
+  const auto is_plain = [](char c) { return c > ' ' && c <= '~' && c != '"' && c != '='; };
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), is_plain);
+  if (plain) return text;
+  std::string escaped;
+  for (const char c : json(text).dump(-1, ' ', true, json::error_handler_t::replace))
+    escaped += c == '\x7f' ? std::string("\\u007f") : std::string(1, c);
+  return escaped;
 }
 
 }  // namespace

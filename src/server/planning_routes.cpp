@@ -221,9 +221,10 @@ Response estimate(const Context& context, Planner& planner, Request& request) {
 
 void add_planning_routes(http::Router& router, const Context& c) {
   const auto planner = std::make_shared<Planner>();
-  router.add({"GET", "/prax/v1/models", [&c, planner](Request& r) { return models(c, *planner, r); }, {}, scope::any});
+  router.add(
+      {"GET", "/prax/v1/models", [&c, planner](Request& r) { return models(c, *planner, r); }, {}, scope::any, true});
   router.add({"POST", "/prax/v1/estimate", [&c, planner](Request& r) { return estimate(c, *planner, r); }, json_body,
-              scope::any});
+              scope::any, true});
 }
 
 }  // namespace prax::server

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/paths.h"
+#include "http/target.h"
 
 namespace prax::server {
 namespace {
@@ -219,7 +220,7 @@ std::vector<Setting> make_table() {
 
 }  // namespace
 
-bool Settings::loopback_only() const { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+bool Settings::loopback_only() const { return http::is_loopback_host(host); }
 
 std::string Setting::variable() const {
   std::string variable = "PRAX_" + name;

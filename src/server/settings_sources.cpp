@@ -177,6 +177,10 @@ Settings load_settings(const SettingWords& flags, const fs::path& config,
   if (settings.no_keys && !settings.loopback_only())
     throw Error(ErrorKind::usage, "--no-keys lets everyone in, and " + settings.host + " is not this machine alone",
                 "leave --no-keys out and make a key with `prax keys create NAME`, or listen on 127.0.0.1");
+  const auto& origins = settings.cors_origins;
+  if (settings.no_keys && std::find(origins.begin(), origins.end(), "*") != origins.end())
+    throw Error(ErrorKind::usage, "--no-keys and --cors-origins * let every web page that is open here use the server",
+                "name the pages' origins, or make a key with `prax keys create NAME`");
   return settings;
 }
 

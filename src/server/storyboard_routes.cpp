@@ -238,8 +238,8 @@ private:
 }  // namespace
 
 void add_storyboard_routes(http::Router& router, const Context& c) {
-  router.add(
-      {"POST", "/prax/v1/storyboards", [&c](Request& r) { return Board(c, r).make(); }, json_body, scope::create});
+  router.add({"POST", "/prax/v1/storyboards", [&c](Request& r) { return Board(c, r).make(); }, json_body, scope::create,
+              true});
 }
 
 }  // namespace prax::server

@@ -153,11 +153,12 @@ Response video_response(const Context& context, const jobs::Job& job) {
 
 void add_video_routes(http::Router& router, const Context& c) {
   using http::Handler;
-  router.add({"POST", "/v1/videos", [&c](Request& r) { return create(c, r); }, json_or_multipart, scope::create});
+  router.add({"POST", "/v1/videos", [&c](Request& r) { return create(c, r); }, json_or_multipart, scope::create, true});
   router.add({"GET", "/v1/videos", [&c](Request& r) { return list(c, r); }, {}, scope::read});
-  router.add({"POST", "/v1/videos/edits", [&c](Request& r) { return edit(c, r); }, json_or_multipart, scope::create});
   router.add(
-      {"POST", "/v1/videos/extensions", [&c](Request& r) { return extend(c, r); }, json_or_multipart, scope::create});
+      {"POST", "/v1/videos/edits", [&c](Request& r) { return edit(c, r); }, json_or_multipart, scope::create, true});
+  router.add({"POST", "/v1/videos/extensions", [&c](Request& r) { return extend(c, r); }, json_or_multipart,
+              scope::create, true});
   router.add({"GET",
               "/v1/videos/{video_id}",
               [&c](Request& r) { return video_response(c, find_job(c, caller_of(r), r.capture("video_id"))); },

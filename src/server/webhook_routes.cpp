@@ -200,7 +200,7 @@ void add_webhook_routes(http::Router& router, const Context& c) {
   router.add({"POST", one, [&c](Request& r) { return update(c, r); }, json_body, scope::create});
   router.add({"DELETE", one, [&c](Request& r) { return remove(c, r); }, {}, scope::create});
   router.add({"POST", one + "/rotate_secret", [&c](Request& r) { return rotate(c, r); }, maybe_json, scope::create});
-  router.add({"POST", one + "/test", [&c](Request& r) { return test(c, r); }, json_body, scope::create});
+  router.add({"POST", one + "/test", [&c](Request& r) { return test(c, r); }, json_body, scope::create, true});
   router.add({"GET",
               "/v1/webhook_event_types",
               [](Request&) {

@@ -101,6 +101,7 @@ void WorkerProcesses::start(Slot& slot) {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);  // clients' connections and the port are not for it
     ::execve(words[0], words.data(), environment.data());
     ::_exit(127);
   }

@@ -1,8 +1,10 @@
 """Clients that mean harm get the right status, cost little, and hurt nobody else."""
 
 import os
+import struct
 import threading
 import time
+import zlib
 
 import openai
 import pytest
@@ -116,7 +118,6 @@ def test_decompression_bombs(server, client, width, height):
         bomb = png(width, height)
         assert len(bomb) < 1e6
     else:
-        import struct, zlib
         bomb[16:24] = struct.pack(">II", width, height)
         bomb[29:33] = struct.pack(">I", zlib.crc32(bytes(bomb[12:29])))
     before = server.memory()
@@ -172,3 +173,113 @@ def test_many_event_streams(server, key):
     assert server.memory() < 200e6 and server.memory() - before < 60e6
     for stream in streams:
         stream.close()
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def of_zeros(megabytes):
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(megabytes)) + packer.flush()
+
+
+def box(kind, data):
+    return struct.pack(">I", 8 + len(data)) + kind + data
+
+
+def gif(width=16, height=16, frames=20) -> bytes:
+    """Pictures of clear codes and zeros alone."""
+    codes = [4] + [0] + sum(([4, 0] for _ in range(width * height - 1)), []) + [5]
+    bits = sum(code << 3 * i for i, code in enumerate(codes))
+    data = bits.to_bytes(len(codes) * 3 // 8 + 1, "little")
+    blocks = b"".join(bytes([len(data[i:i + 255])]) + data[i:i + 255] for i in range(0, len(data), 255)) + b"\0"
+    frame = b"\x21\xf9\4\0\x0a\0\0\0" + b"\x2c" + struct.pack("<HHHH", 0, 0, width, height) + b"\0\2" + blocks
+    return (b"GIF89a" + struct.pack("<HH", width, height) + b"\xf0\0\0" + bytes(3) + b"\xff" * 3 + frame * frames + b";")
+
+
+def mp4_of_samples(count, tracks=1):
+    """A few hundred bytes that say that they are an index of so many pictures."""
+    def full(kind, data):
+        return box(kind, bytes(4) + data)
+    table = (full(b"stsd", struct.pack(">I", 1) + box(b"mp4v", bytes(6) + b"\0\1" + bytes(16) + struct.pack(
+                 ">HH", 64, 64) + bytes(42) + b"\0\x18\xff\xff"))
+             + full(b"stts", struct.pack(">III", 1, count, 1)) + full(b"stsc", struct.pack(">IIII", 1, 1, count, 1))
+             + full(b"stsz", struct.pack(">II", 1, count)) + full(b"stco", struct.pack(">II", 1, 40)))
+    media = box(b"mdia", full(b"mdhd", struct.pack(">IIIII", 0, 0, 1000, count, 0))
+                + full(b"hdlr", bytes(4) + b"vide" + bytes(14))
+                + box(b"minf", full(b"vmhd", bytes(8)) + box(b"stbl", table)))
+    tracks = b"".join(box(b"trak", full(b"tkhd", struct.pack(">IIIII", 0, 0, i + 1, 0, count) + bytes(60)
+                                        + struct.pack(">II", 64 << 16, 64 << 16)) + media) for i in range(tracks))
+    return box(b"ftyp", b"isom\0\0\2\0isom") + box(b"mdat", bytes(1000)) + box(
+        b"moov", full(b"mvhd", struct.pack(">IIIII", 0, 0, 1000, count, 0x10000) + bytes(76)) + tracks)
+
+
+@pytest.mark.parametrize("kind,before", [(b"zTXt", b"Comment\0\0"), (b"iCCP", b"p\0\0")])
+def test_bombs_beside_the_picture(idle_server, idle_client, kind, before):
+    """What is packed in them is never unpacked."""
+    plain = png()
+    bomb = plain[:33] + chunk(kind, before + of_zeros(1500)) + plain[33:]
+    used = idle_server.memory()
+    idle_server.forget_peak()
+    begin = time.monotonic()
+    assert idle_client.videos.create(prompt="x", input_reference=("a.png", bomb, "image/png")).status == "queued"
+    assert time.monotonic() - begin < 5
+    assert idle_server.peak() - used < 100e6
+
+
+@pytest.mark.parametrize("count,tracks", [(40_000_000, 1), (4_000_000, 20)])
+def test_clips_that_are_all_index(server, client, count, tracks):
+    used = server.memory()
+    server.forget_peak()
+    with pytest.raises(openai.BadRequestError) as error:
+        client.videos.create_character(name="x", video=("a.mp4", mp4_of_samples(count, tracks), "video/mp4"))
+    assert error.value.code == "invalid_video"
+    assert server.peak() - used < 100e6
+
+
+def test_json_that_explodes(server, key):
+    def post(body):
+        return talk(server, b"POST /v1/videos HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer " +
+                    key.encode() + b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    used = server.memory()
+    server.forget_peak()
+    deep = b'{"prompt":"x","extra_params":{"a":' + b"[" * 5_000_000 + b"]" * 5_000_000 + b"}}"
+    many = b'{"prompt":"x","extra_params":{"a":[' + b"{}," * 5_000_000 + b"0]}}"
+    large = b'{"prompt":"x","extra_params":{"a":"' + b"a" * 5_000_000 + b'"}}'
+    named = b'{"prompt":"x","' + b"a" * 5_000_000 + b'":1}'
+    for body, code in ((deep, b"json_too_complex"), (many, b"json_too_complex"), (large, b"64 KiB"),
+                       (named, b"unknown_parameter")):
+        begin = time.monotonic()
+        answer = post(body)
+        assert status_of(answer) == 400 and code in answer, answer
+        assert time.monotonic() - begin < 5
+    assert server.peak() - used < 150e6
+
+
+def test_rebinding(tmp_path, serve):
+    """A page that a browser shows under a name of its maker's, which leads to this machine."""
+    server = serve(tmp_path / "data", "--no-keys", "--workers", "0")
+    for host, status in (("127.0.0.1:1", 200), ("127.0.0.1.evil.example:1", 421), ("127.evil.example", 421)):
+        for path in ("/v1/videos", "/metrics"):
+            answer = talk(server, f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
+            assert status_of(answer) == status, (host, path, answer)
+
+
+def test_the_log_is_no_terminal_program(tmp_path, serve):
+    server = serve(tmp_path / "data", "--workers", "0", "--no-studio")
+    talk(server, "GET /\u009b2J\u202e HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+    assert server.stop() == 0
+    log = (tmp_path / "data.log").read_bytes()
+    assert b'path="/\\u009b2J\\u202e"' in log and all(b in b"\n" or 32 <= b < 127 for b in log), log
+
+
+def test_characters_count_for_the_quota(tmp_path, serve):
+    server = serve(tmp_path / "data", "--workers", "0", "--quota", "100")
+    client = server.client(server.key()["key"], max_retries=0)
+    clip = gif()
+    assert len(clip) > 100
+    client.videos.create_character(name="first", video=("a.gif", clip, "image/gif"))
+    with pytest.raises(openai.InternalServerError) as error:
+        client.videos.create_character(name="second", video=("a.gif", clip, "image/gif"))
+    assert error.value.status_code == 507

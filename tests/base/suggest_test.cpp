@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 namespace prax {
 namespace {
 
@@ -14,6 +16,13 @@ TEST(NearestWord, FindsWhatWasMeant) {
   EXPECT_EQ(nearest_word("steps", words), "num_inference_steps");
   EXPECT_EQ(nearest_word("zebra", words), "");
   EXPECT_EQ(nearest_word("x", words), "");
+}
+
+TEST(NearestWord, SpendsNoTimeOnWordsOfNobody) {
+  const std::vector<std::string> words(100, std::string(80, 'a'));
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(nearest_word(std::string(5'000'000, 'a'), words), "");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
 }
 
 }  // namespace

@@ -69,6 +69,24 @@ TEST(Multipart, KeepsToItsLimits) {
   EXPECT_THROW(read("--b\r\ncontent-disposition: form-data; name=a\r\n\r\n0123456789a\r\n--b--", 9, limits), HttpError);
 }
 
+TEST(Multipart, OpensFewFiles) {
+  const auto body_of = [](size_t parts, size_t bytes) {
+    std::string body;
+    for (size_t i = 0; i < parts; ++i)
+      body += "--b\r\ncontent-disposition: form-data; name=a" + std::to_string(i) + "\r\n\r\n" +
+              std::string(bytes, 'x') + "\r\n";
+    return body + "--b--";
+  };
+  EXPECT_EQ(read(body_of(40, 20'000), 4096).size(), 40u);
+  EXPECT_EQ(read(body_of(200, 16'000), 4096).size(), 200u);
+  try {
+    read(body_of(41, 20'000), 4096);
+    FAIL();
+  } catch (const HttpError& error) {
+    EXPECT_EQ(error.status(), 413);
+  }
+}
+
 TEST(Multipart, SurvivesRandomBytes) {
   std::mt19937 random(1);
   const std::vector<std::string> words{"--b",

@@ -32,6 +32,14 @@ TEST(Router, FixedSegmentsGoFirst) {
   EXPECT_EQ(request.capture("rest"), "a/b/c");
 }
 
+TEST(Target, LoopbackByName) {
+  for (const char* name : {"localhost", "LOCALHOST", "studio.localhost", "127.0.0.1", "127.1.2.3", "::1"})
+    EXPECT_TRUE(is_loopback_host(name)) << name;
+  for (const char* name : {"", "127.evil.example", "127.0.0.1.evil.example", "127.0.0.1.", "127.0.0.256", "127.1",
+                           "128.0.0.1", "localhost.evil.example", "evillocalhost", "::2"})
+    EXPECT_FALSE(is_loopback_host(name)) << name;
+}
+
 TEST(Target, IsDecodedOrRefused) {
   const auto target = parse_target("http://host/a%20b?x=1+2&y=%C3%A4&&z");
   EXPECT_EQ(target->path, "/a%20b");

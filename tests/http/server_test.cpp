@@ -64,6 +64,15 @@ protected:
                   std::this_thread::sleep_for(300ms);
                   return Response::text(200, "slow");
                 }});
+    router.add({"GET",
+                "/long",
+                [](Request&) {
+                  std::this_thread::sleep_for(1s);
+                  return Response::text(200, "long");
+                },
+                {},
+                {},
+                true});
     router.add({"GET", "/broken", [](Request&) -> Response { throw std::runtime_error("oops"); }});
     router.add({"GET", "/events", [this](Request&) {
                   auto stream = std::make_shared<EventStream>();
@@ -79,6 +88,7 @@ protected:
     settings.limits.slowest_bytes_per_second = 1 << 20;
     settings.limits.json_bytes = 1 << 20;
     settings.limits.heartbeat = 100ms;
+    settings.limits.connections = 40;
     Hooks hooks;
     hooks.gate = [](Request&, const Route&) {};
     hooks.failure = [](const std::exception_ptr& problem, const Request&) {
@@ -161,6 +171,37 @@ TEST_F(HttpServer, Refuses) {
   EXPECT_EQ(status("GET /hello HTTP/1.1\r\nx: " + std::string(40'000, 'x') + "\r\n\r\n"), "431");
 }
 
+TEST_F(HttpServer, RefusesBodiesWhoseEndIsInDoubt) {
+  const std::string post = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+  const std::string chunks = "\r\n2\r\n[]\r\n0\r\n\r\n", hidden = "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n";
+  const auto check = [&](const std::string& status, const std::string& request) {
+    const std::string answers = ask(request + hidden, "no end");
+    EXPECT_EQ(answers.substr(9, 3), status) << request;
+    EXPECT_EQ(answers.find("HTTP/1.1", 1), std::string::npos) << request;  // and the connection ends with it
+  };
+  check("501", post + "transfer-encoding: gzip, chunked\r\n" + chunks);
+  check("501", post + "transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n" + chunks);
+  check("400", post + "transfer-encoding: identity\r\ncontent-length: 2\r\n\r\n[]");
+  check("400", post + "transfer-encoding: chunked\r\ncontent-length: 2\r\n" + chunks);
+  check("400", post + "content-length: 2, 2\r\n\r\n[]");
+  check("400", post + "content-length: 2\r\ncontent-length: 2\r\n\r\n[]");
+  check("400",
+        "POST /echo HTTP/1.0\r\ncontent-type: application/json\r\nconnection: keep-alive\r\n"
+        "transfer-encoding: chunked\r\n" +
+            chunks);
+  check("415", post + "content-encoding: gzip\r\ncontent-length: 2\r\n\r\n[]");
+}
+
+TEST_F(HttpServer, LinesOfChunksAreLimited) {
+  const std::string post =
+      "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+      "transfer-encoding: chunked\r\n\r\n2";
+  const std::string long_line(200'000, 'a');
+  EXPECT_EQ(ask(post + ";" + long_line + "\r\n[]\r\n0\r\n\r\n").substr(9, 3), "400");
+  EXPECT_EQ(ask(post + "\r\n[]\r\n0\r\nx: " + long_line + "\r\n\r\n").substr(9, 3), "400");
+  EXPECT_TRUE(ask(post + ";a=b\r\n[]\r\n0\r\nx: y\r\n\r\n", "[]").ends_with("[]"));
+}
+
 TEST_F(HttpServer, StreamsEvents) {
   Client client(server_->port());
   client.say("GET /events HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -179,6 +220,15 @@ TEST_F(HttpServer, StreamsEvents) {
   sender.join();
   EXPECT_NE(text.find("id: 99\nevent: count\ndata: x\n\n"), std::string::npos);
   EXPECT_FALSE(stream->send({"", "", "late"}));
+}
+
+TEST(EventStream, LetsGoOfSlowClientsAndNotOfLongEvents) {
+  EventStream stream(1000);
+  EXPECT_TRUE(stream.send({"1", "", std::string(5000, 'x')}));
+  EXPECT_EQ(stream.take().find("id: 1\n"), 0u);
+  EXPECT_TRUE(stream.send({"2", "", std::string(5000, 'x')}));
+  EXPECT_FALSE(stream.send({"3", "", "x"}));
+  EXPECT_TRUE(stream.closed());
 }
 
 TEST_F(HttpServer, HearsThatAListenerHungUp) {
@@ -207,6 +257,35 @@ TEST_F(HttpServer, ManyClientsAtOnce) {
     });
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(good, 16 * 50);
+}
+
+TEST_F(HttpServer, SlowRequestsHoldNobodyUp) {
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 12; ++i) {
+    slow.push_back(std::make_unique<Client>(server_->port()));
+    slow.back()->say("GET /long HTTP/1.1\r\nhost: x\r\n\r\n");
+  }
+  std::this_thread::sleep_for(100ms);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(ask("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n", "hello").ends_with("hello"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 700ms);
+  for (const auto& client : slow) EXPECT_TRUE(client->hear("long").ends_with("long"));
+}
+
+TEST_F(HttpServer, ConnectionsThatAskForNothingKeepNobodyOut) {
+  std::vector<std::unique_ptr<Client>> silent;
+  for (int i = 0; i < 60; ++i) {
+    silent.push_back(std::make_unique<Client>(server_->port()));
+    if (i % 2) {
+      silent.back()->say("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n");
+      EXPECT_TRUE(silent.back()->hear("hello").ends_with("hello")) << i;
+    }
+  }
+  EXPECT_TRUE(ask("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n", "hello").ends_with("hello"));
+  EXPECT_LE(server_->connections(), 41u);
+  EXPECT_EQ(silent.front()->hear("no end"), "") << "the one that was silent longest is let go";
+  silent.back()->say("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n");
+  EXPECT_TRUE(silent.back()->hear("hello").ends_with("hello"));
 }
 
 TEST_F(HttpServer, DrainsBeforeItStops) {

@@ -86,6 +86,13 @@ TEST_P(Library, SessionsEndWithTheirKeyAndTheirTime) {
   EXPECT_FALSE(store_->session("one"));
 }
 
+TEST_P(Library, ARotatedKeySignsItsBrowsersOut) {
+  const std::string key = new_key(*store_);
+  store_->open_session("thief", {key, now(), now() + Milliseconds(60000)});
+  ASSERT_TRUE(store_->rotate_key(key, "operator"));
+  EXPECT_FALSE(store_->session("thief"));
+}
+
 TEST_P(Library, TheStudiosKeyIsMadeOnceAndAnewAfterItWasRevoked) {
   const Key key = store_->studio_key("system");
   EXPECT_EQ(key.id, studio_key_id);

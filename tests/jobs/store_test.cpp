@@ -285,6 +285,10 @@ TEST_P(StoredJobs, CharactersBelongToAKey) {
   EXPECT_EQ(store_->character(c.id).value().clip.storage_name, c.clip.storage_name);
   EXPECT_EQ(store_->characters(c.key_id).size(), 1u);
   EXPECT_TRUE(store_->characters(local_key_id).empty());
+  EXPECT_EQ(store_->stored_bytes(), 5u) << "characters are no way around the quota";
+  Admission admission;
+  admission.max_stored_bytes = 5;
+  EXPECT_EQ(store_->create_job(job_for(), admission).refusal, Refusal::storage_full);
 }
 
 // Closing a descriptor of the file would drop the locks of all connections of this process.

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "media/image.h"
+#include "media/input.h"
 #include "pattern.h"
 #include "support.h"
 
@@ -39,6 +40,18 @@ TEST_F(PictureTest, EqualsPillow) {
     EXPECT_EQ(picture.width, s.width) << s.name;
     EXPECT_EQ(picture.height, s.height) << s.name;
     EXPECT_EQ(hash(picture), s.hash) << s.name;
+  }
+}
+
+TEST_F(PictureTest, NobodyUnpacksThePackedTextsOfAPng) {
+  const std::string png = file_bytes(sample("rgb.png"));
+  constexpr size_t header_end = 8 + 12 + 13;
+  for (const char* type : {"zTXt", "iTXt", "tEXt", "iCCP"}) {
+    // Broken as it is, it would be refused by who looks into it.
+    const std::string chunk = std::string("\0\0\0\4", 4) + type + "abcd" + "!!!!";
+    const std::string with = png.substr(0, header_end) + chunk + png.substr(header_end);
+    const Picture picture = decode_picture({reinterpret_cast<const uint8_t*>(with.data()), with.size()}, type);
+    EXPECT_EQ(hash(picture), 0x33e800e922a0e8aau) << type;
   }
 }
 

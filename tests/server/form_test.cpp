@@ -50,6 +50,35 @@ TEST(Form, NamesThatContradictAreRefused) {
   EXPECT_EQ(param_of({{"a[]", "1"}, {"a[b]", "2"}}), "a[b]");
 }
 
+TEST(Form, JsonIsNeitherDeepNorOfManyParts) {
+  const auto code_of = [](const std::string& body) -> std::string {
+    http::Request request;
+    request.body.content.append(body);
+    try {
+      const Form form(request);
+    } catch (const http::HttpError& error) {
+      EXPECT_EQ(error.status(), 400);
+      return error.code();
+    }
+    return "";
+  };
+  const auto repeated = [](const std::string& text, size_t count) {
+    std::string all;
+    for (size_t i = 0; i < count; ++i) all += text;
+    return all;
+  };
+  const auto nested = [&](size_t depth) { return "{\"a\":" + repeated("[", depth) + repeated("]", depth) + "}"; };
+  EXPECT_EQ(code_of(nested(20)), "");
+  EXPECT_EQ(code_of(nested(100)), "json_too_complex");
+  EXPECT_EQ(code_of(nested(2'000'000)), "json_too_complex");
+  EXPECT_EQ(code_of(repeated("{\"a\":", 1'000'000)), "json_too_complex");
+  EXPECT_EQ(code_of("{\"a\":[" + repeated("0,", 1000) + "0]}"), "");
+  EXPECT_EQ(code_of("{\"a\":[" + repeated("{},", 1'000'000) + "0]}"), "json_too_complex");
+  EXPECT_EQ(code_of("{\"a\":\"" + repeated("[", 1'000'000) + "\"}"), "");
+  EXPECT_EQ(code_of("[]"), "invalid_json");
+  EXPECT_EQ(code_of("{\"a\":1e999}"), "invalid_json");
+}
+
 TEST(FieldReader, ReadsTypesOfFormsAndOfJson) {
   auto request = multipart({{"steps", "8"}, {"loop", "true"}, {"scale", "1.5"}, {"odd", "x"}});
   const Form form(request);

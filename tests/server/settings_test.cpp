@@ -70,6 +70,11 @@ TEST(Settings, SayWhereABadValueCameFrom) {
   EXPECT_NE(complaint({}, {}, "port = \n").find("line 1"), std::string::npos);
   EXPECT_NE(complaint({}, {}, "no_keys = 1\n").find("true or false"), std::string::npos);
   EXPECT_NE(complaint({{"no-keys", {"true"}}, {"host", {"0.0.0.0"}}}, {}, "").find("--no-keys"), std::string::npos);
+  EXPECT_NE(complaint({{"no-keys", {"true"}}, {"cors-origins", {"*"}}}, {}, "").find("every web page"),
+            std::string::npos);
+  EXPECT_EQ(complaint({{"cors-origins", {"*"}}}, {}, ""), "");
+  EXPECT_NE(complaint({{"no-keys", {"true"}}, {"host", {"127.evil.example"}}}, {}, "").find("--no-keys"),
+            std::string::npos);
   EXPECT_NE(complaint({{"tls-key", {"a"}}}, {}, "").find("go together"), std::string::npos);
 }
 

@@ -1,0 +1,64 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "commands.h"
+#include "media/picture.h"
+#include "media/reader.h"
+
+namespace prax::app {
+
+namespace {
+
+struct Options {
+  std::string kind, file;
+  uint64_t memory = uint64_t{1} << 30;
+  uint64_t seconds = 10;
+};
+
+void limit(int what, uint64_t most) {
+  const rlimit value{most, most};
+  if (setrlimit(static_cast<__rlimit_resource>(what), &value) != 0)
+    throw Error(ErrorKind::internal, "a limit of the process cannot be set");
+}
+
+//! From here on a hostile file can do no more than end this process: it writes nothing, and takes no more memory and
+//! time than was said.
+void confine(const Options& o) {
+  limit(RLIMIT_CORE, 0);
+  limit(RLIMIT_FSIZE, 0);
+  limit(RLIMIT_CPU, o.seconds);
+#ifndef __SANITIZE_ADDRESS__  // which takes terabytes of addresses
+  limit(RLIMIT_DATA, o.memory);
+#endif
+}
+
+void inspect(const Options& o) {
+  confine(o);
+  nlohmann::json found;
+  if (o.kind == "picture") {
+    const auto picture = media::read_picture(o.file);
+    found = {{"width", picture.width}, {"height", picture.height}};
+  } else {
+    const auto info = media::probe(o.file);
+    found = {{"width", info.width}, {"height", info.height}, {"frames", info.frames}, {"fps", info.fps}};
+  }
+  fmt::print("{}\n", found.dump());
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  auto* command = app.add_subcommand("inspect", "What the server asks of an upload")->group("");
+  command->add_option("KIND", o->kind)->required()->check(CLI::IsMember({"picture", "clip"}));
+  command->add_option("FILE", o->file)->required();
+  command->add_option("--memory", o->memory, "Bytes that it may take");
+  command->add_option("--seconds", o->seconds, "Processor time that it may take");
+  command->callback([o] { inspect(*o); });
+}
+
+}  // namespace prax::app
