@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "commands.h"
 #include "data_options.h"
 #include "jobs/housekeeping.h"
@@ -28,6 +29,9 @@ struct Options {
 
 void work(Options& o) {
   constexpr double milliseconds_of_a_second = 1000, seconds_of_a_day = 24 * 3600;
+  const ScopedLogSink log([](LogLevel level, std::string_view text) {
+    fmt::print(stderr, "{}{}\n", level == LogLevel::warning ? "warning: " : "", text);
+  });
   if (o.threads > 0) set_thread_count(o.threads);
   // A lease must outlive a few reports.
   if (!(o.lease_seconds >= 1)) throw Error(ErrorKind::usage, "--lease must be at least 1 second", "30 is usual");

@@ -78,6 +78,7 @@ void WorkerProcesses::start(Slot& slot) {
   for (const std::string& word : command_) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   const pid_t server = ::getpid();
+  const long most_files = ::sysconf(_SC_OPEN_MAX);
   const pid_t pid = ::fork();
   if (pid == 0) {  // only what is safe after a fork of many threads
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -85,6 +86,9 @@ void WorkerProcesses::start(Slot& slot) {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    // Not the server's sockets: its port would be taken, and its clients wait, until the worker ends too.
+    if (::close_range(STDERR_FILENO + 1, ~0U, 0) != 0)  // before Linux 5.9
+      for (int file = STDERR_FILENO + 1; file < most_files; ++file) ::close(file);
     ::execv(words[0], words.data());
     ::_exit(127);
   }

@@ -24,7 +24,7 @@ class Server:
             [PRAX, "serve", "--data", str(data), *([] if "--port" in flags else ["--port", "0"]), *flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
-        assert line.startswith("listening on "), (data.parent / (data.name + ".log")).read_text()
+        assert line.startswith("listening on "), self.log_text()
         self.url = line.split()[-1]
         self.studio = "" if "--no-studio" in flags else self.process.stdout.readline().split()[-1]
         self.token = self.studio.partition("?token=")[2]
@@ -40,6 +40,9 @@ class Server:
 
     def connect(self, timeout=20) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def log_text(self) -> str:
+        return pathlib.Path(self.log.name).read_text()
 
     def memory(self) -> int:
         """Resident bytes of the server's own process."""
