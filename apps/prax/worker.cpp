@@ -49,7 +49,12 @@ void work(Options& o) {
   const auto catalog = o.models.catalog();
   const auto store = folder.open_store(o.place.database);
   const auto storage = folder.open_storage(o.place.storage);
-  storage->check();
+  try {
+    storage->check();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::disk_full) throw;
+    log_warning(std::string(error.what()) + "; jobs wait until there is room");
+  }
   jobs::Worker worker(*store, *storage, catalog, o.worker);
   if (o.once) {
     while (!signal_token().cancelled() && worker.run_one(signal_token())) {

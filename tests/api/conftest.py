@@ -58,6 +58,24 @@ class Server:
             self.log.close()
 
 
+class Worker:
+    """A worker of its own; what it says goes to `log`."""
+
+    def __init__(self, data, *flags, environment=None):
+        self.log = data.parent / f"worker-{time.monotonic_ns()}.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([PRAX, "worker", "--data", str(data), "--lease", "1", *flags], stderr=log,
+                                            env=environment)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(60)
+
+
 class Browser:
     """Requests as a page makes them, with the cookie that it was given."""
 
@@ -98,6 +116,19 @@ def serve():
 
     def start(*arguments):
         running.append(Server(*arguments))
+        return running[-1]
+    yield start
+    for each in running:
+        each.process.kill()
+
+
+@pytest.fixture
+def work():
+    """Starts workers that do not outlive the test, however it ends."""
+    running = []
+
+    def start(*arguments, **options):
+        running.append(Worker(*arguments, **options))
         return running[-1]
     yield start
     for each in running:
@@ -148,6 +179,16 @@ def finished(client):
     """A finished video."""
     made = client.videos.create(prompt="a red balloon rises over the sea", extra_body={"steps": 2, "seed": 7})
     return wait(client, made.id)
+
+
+def until(what, seconds=120):
+    """The first true value of what()."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} seconds: {what.__doc__ or what}")
 
 
 def wait(client, video_id, seconds=120):

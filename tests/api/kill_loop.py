@@ -39,13 +39,14 @@ class Lost(Exception):
 class House:
     """A server and two workers on one data folder."""
 
-    def __init__(self, prax, data, database, log):
+    def __init__(self, prax, data, database, log, disk=None):
         self.prax, self.log = str(prax), open(log, "ab")
         self.place = ["--data", str(data), *(["--database", database] if database else [])]
         made = subprocess.run([self.prax, "keys", "create", "loop", *self.place, "--json", "--scopes",
                                "create,read,delete,admin"], check=True, capture_output=True, text=True)
         self.key = json.loads(made.stdout)["key"]
-        self.server, self.workers, self.was_full = None, [None, None], False
+        self.server, self.workers = None, [None, None]
+        self.disk = disk
         self.start()
 
     def start(self, disk_is_full=False):
@@ -63,14 +64,13 @@ class House:
                 self.url = line.split()[-1]
         for i, worker in enumerate(self.workers):
             if worker and worker.poll() is not None:
-                if not self.was_full:
-                    raise Lost(f"a worker ended with {worker.returncode}")
+                if not self.disk:  # which may have been full when it started
+                    raise Lost(f"a worker ended with {worker.returncode}\n{self.told()}")
                 worker = None
             if worker is None:
                 self.workers[i] = subprocess.Popen(
                     [self.prax, "worker", *self.place, "--lease", "1", "--max-attempts", "1000", "--retry-after", "1"],
                     stderr=self.log)
-        self.was_full = disk_is_full
 
     def kill(self, server, workers):
         doomed = ([self.server] if server and self.server else []) + [self.workers[i] for i in workers]
@@ -84,11 +84,10 @@ class House:
             self.workers[i] = None
 
     def stop(self):
-        codes = []
-        for process in [*self.workers, self.server]:
-            if process:
-                process.terminate()
-                codes.append(process.wait(60))
+        running = [process for process in [*self.workers, self.server] if process and process.poll() is None]
+        for process in running:
+            process.terminate()
+        codes = [process.wait(60) for process in running]
         if any(codes):
             raise Lost(f"ended by SIGTERM with {codes}")
 
@@ -114,6 +113,7 @@ class House:
         """Its end. Patience is with the house: what was asked for again waits behind all others."""
         video, over, end = {}, None, 0
         while True:
+            self.start()
             try:
                 video = self.video(video_id)
                 if video["status"] in ("completed", "failed"):
@@ -127,11 +127,13 @@ class House:
             if time.monotonic() > end:
                 break
             time.sleep(0.1)
-        alive = [worker.poll() is None for worker in self.workers]
-        told = "\n".join(line for line in pathlib.Path(self.log.name).read_text().splitlines()[-200:]
-                         if "info request" not in line)
         raise Lost(f"{video_id} is {video.get('status', 'unknown')}, and nothing was finished for {PATIENCE_SECONDS} "
-                   f"seconds; workers alive: {alive}\n{told}")
+                   f"seconds\n{self.told()}")
+
+    def told(self):
+        """The end of the log."""
+        return "\n".join(line for line in pathlib.Path(self.log.name).read_text().splitlines()[-200:]
+                         if "info request" not in line)
 
     def sha_of(self, video_id):
         video = self.wait_for(video_id)
@@ -162,7 +164,7 @@ def run(prax, rounds, cluster=None, seed=1, full_disk=False):
             if not disk.mounted:
                 raise Lost("no small file system can be mounted here; root can")
             data = disk.folder / "data"
-        house = House(prax, data, cluster.new_database() if cluster else "", folder / "log")
+        house = House(prax, data, cluster.new_database() if cluster else "", folder / "log", disk)
         made = {}  # by idempotency key
         try:
             for i in range(rounds):
@@ -205,8 +207,10 @@ def run(prax, rounds, cluster=None, seed=1, full_disk=False):
             listed = json.loads(house.fetch("/v1/videos?limit=100"))["data"] if rounds <= 100 else []
             if listed and len(listed) != rounds:
                 raise Lost(f"{rounds} videos were asked for, {len(listed)} are there")
-        finally:
-            house.stop()
+        except BaseException:
+            house.kill(True, range(2))
+            raise
+        house.stop()
         check = subprocess.run([str(prax), "audit", "verify", *house.place, "--json"], capture_output=True, text=True)
         if check.returncode != 0:
             raise Lost(f"the audit log is broken: {check.stdout}{check.stderr}")

@@ -1,6 +1,8 @@
 """A file system of a few megabytes, which can be filled to the last byte. Mounting it takes root."""
 
 import ctypes
+import pathlib
+import tempfile
 
 
 class SmallDisk:
@@ -27,3 +29,11 @@ class SmallDisk:
         detach = 2
         if self.mounted:
             self.libc.umount2(str(self.folder).encode(), detach)
+
+
+def available():
+    """Whether one can be mounted here."""
+    with tempfile.TemporaryDirectory() as folder:
+        disk = SmallDisk(pathlib.Path(folder) / "disk", "1m")
+        disk.unmount()
+        return disk.mounted

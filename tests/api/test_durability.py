@@ -5,56 +5,10 @@ import os
 import pathlib
 import signal
 import struct
-import subprocess
 import threading
-import time
 
-import pytest
-from conftest import PRAX, wait
+from conftest import until, wait
 from test_http import events
-
-PATIENCE_SECONDS = 120
-
-
-def until(what, seconds=PATIENCE_SECONDS):
-    """The first true value of what()."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} seconds: {what.__doc__ or what}")
-
-
-class Worker:
-    """A worker of its own; what it says goes to `log`."""
-
-    def __init__(self, data, *flags, environment=None):
-        self.log = data.parent / f"worker-{time.monotonic_ns()}.log"
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([PRAX, "worker", "--data", str(data), "--lease", "1", *flags], stderr=log,
-                                            env=environment)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(60)
-
-
-@pytest.fixture
-def work():
-    """Starts workers that do not outlive the test, however it ends."""
-    running = []
-
-    def start(*arguments, **options):
-        running.append(Worker(*arguments, **options))
-        return running[-1]
-    yield start
-    for each in running:
-        each.process.kill()
 
 
 def saved_run(data, video_id):

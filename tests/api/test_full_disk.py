@@ -7,18 +7,16 @@ import urllib.request
 
 import openai
 import pytest
-from conftest import png, wait
-from small_disk import SmallDisk
-from test_durability import until, work  # noqa: F401
+from conftest import png, until, wait
+from small_disk import SmallDisk, available
 
+pytestmark = pytest.mark.skipif(not available(), reason="no small file system can be mounted here")
 PROMPT = "a red balloon rises over the sea"
 
 
 @pytest.fixture
 def small_disk(tmp_path):
     disk = SmallDisk(tmp_path / "small", "8m")
-    if not disk.mounted:
-        pytest.skip("no small file system can be mounted here")
     yield disk
     disk.unmount()
 
@@ -95,7 +93,7 @@ def test_a_full_disk_of_results(serve, work, small_disk, tmp_path):
     assert refused_for_the_disk(lambda: create(input_reference=picture()))
     assert client.videos.download_content(kept).read() == expected
     for video_id in doomed:
-        until(lambda: client.videos.retrieve(video_id).status == "failed")  # noqa: B023
+        until(lambda: client.videos.retrieve(video_id).status == "failed")
         error = client.videos.retrieve(video_id).error
         assert error.code == "disk_full" and "full" in error.message, error
     assert worker.process.poll() is None
