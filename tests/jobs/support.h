@@ -73,10 +73,11 @@ inline JobProgress at_percent(int percent) {
 }
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr std::chrono::seconds patience(120);  // a step takes ten times as long
+constexpr bool sanitized = true;  // a step takes ten times as long
 #else
-constexpr std::chrono::seconds patience(10);
+constexpr bool sanitized = false;
 #endif
+constexpr std::chrono::seconds patience(sanitized ? 120 : 10);
 
 //! Waits until it is true, at most as long as our patience is.
 template <typename Test>
