@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/paths.h"
 
@@ -20,6 +22,14 @@ using Clock = std::chrono::steady_clock;
 constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr std::chrono::milliseconds first_pause{250}, longest_pause{30'000};
 constexpr auto healthy_life = std::chrono::seconds(60);
+
+//! One that no worker on any machine had before.
+std::string worker_name() {
+  char host[256] = "worker";
+  ::gethostname(host, sizeof host - 1);
+  constexpr size_t enough = 4;
+  return std::string(host) + "-" + random_hex(enough);
+}
 
 }  // namespace
 
@@ -46,8 +56,12 @@ std::vector<std::string> worker_command(const std::filesystem::path& program, co
   return words;
 }
 
-WorkerProcesses::WorkerProcesses(std::vector<std::string> command, int count)
-    : command_(std::move(command)), slots_(static_cast<size_t>(count)), thread_([this] { supervise(); }) {}
+WorkerProcesses::WorkerProcesses(std::vector<std::string> command, int count,
+                                 std::function<void(const std::string&)> on_end)
+    : command_(std::move(command)),
+      on_end_(std::move(on_end)),
+      slots_(static_cast<size_t>(count)),
+      thread_([this] { supervise(); }) {}
 
 WorkerProcesses::~WorkerProcesses() { stop(std::chrono::milliseconds(0)); }
 
@@ -68,15 +82,25 @@ void WorkerProcesses::supervise() {
       reap(slot);
       if (slot.pid < 0 && Clock::now() >= slot.start_at) start(slot);
     }
+    lock.unlock();  // the database may be away for a while
+    tell_of_ended();
+    lock.lock();
     wake_.wait_for(lock, look_every, [this] { return stopping_; });
   }
   end_all();
+  tell_of_ended();
+}
+
+void WorkerProcesses::tell_of_ended() {
+  for (const std::string& name : std::exchange(ended_, {})) on_end_(name);
 }
 
 void WorkerProcesses::start(Slot& slot) {
+  slot.name = worker_name();
   std::vector<char*> words;
   for (const std::string& word : command_) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
+  std::string flag = "--name";
+  words.insert(words.end(), {flag.data(), slot.name.data(), nullptr});
   const pid_t server = ::getpid();
   const long most_files = ::sysconf(_SC_OPEN_MAX);
   const pid_t pid = ::fork();
@@ -108,6 +132,7 @@ void WorkerProcesses::reap(Slot& slot) {
   const std::string how = WIFSIGNALED(status) ? std::string("by signal ") + std::to_string(WTERMSIG(status))
                                               : "with exit code " + std::to_string(WEXITSTATUS(status));
   slot.pid = -1;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) ended_.push_back(slot.name);  // else it gave its job back
   --running_;
   if (stopping_) return;
   ++restarts_;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -22,7 +23,9 @@ std::vector<std::string> worker_command(const std::filesystem::path& program, co
 //! a crash costs a job's last step and never the server. They end with the server, however that ends.
 class WorkerProcesses {
 public:
-  WorkerProcesses(std::vector<std::string> command, int count);
+  //! The command is given `--name NAME`, another one each time; `on_end` is told it when the process has ended, from a
+  //! thread of ours.
+  WorkerProcesses(std::vector<std::string> command, int count, std::function<void(const std::string&)> on_end);
   //! stop() at once.
   ~WorkerProcesses();
   WorkerProcesses(const WorkerProcesses&) = delete;
@@ -36,6 +39,7 @@ public:
 private:
   struct Slot {
     pid_t pid = -1;
+    std::string name;
     std::chrono::steady_clock::time_point started, start_at;
     std::chrono::milliseconds pause{0};
   };
@@ -43,9 +47,12 @@ private:
   void start(Slot& slot);
   void reap(Slot& slot);
   void end_all();
+  void tell_of_ended();
 
   const std::vector<std::string> command_;
+  const std::function<void(const std::string&)> on_end_;
   std::vector<Slot> slots_;
+  std::vector<std::string> ended_;  //!< that on_end_ was not told of
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;

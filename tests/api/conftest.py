@@ -41,6 +41,11 @@ class Server:
     def connect(self, timeout=20) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
+    def children(self) -> list[int]:
+        """Its worker processes."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
     def log_text(self) -> str:
         return pathlib.Path(self.log.name).read_text()
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import struct
 import threading
@@ -54,22 +53,14 @@ def test_a_killed_worker_is_followed_at_the_last_saved_step(serve, work, tmp_pat
     assert worker.stop() == 0 and server.stop() == 0
 
 
-def children(pid):
-    """The worker processes of a server."""
-    found = []
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
 def test_a_killed_server_leaves_its_port_and_its_clients_whatever_its_worker_does(serve, tmp_path):
     server = serve(tmp_path / "data", "--no-studio")
-    first = until(lambda: children(server.process.pid))[0]
+    first = until(lambda: server.children())[0]
     with server.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
         # The next worker is started while the client is there.
         os.kill(first, signal.SIGKILL)
-        worker = until(lambda: [child for child in children(server.process.pid) if child != first])[0]
+        worker = until(lambda: [child for child in server.children() if child != first])[0]
         until(lambda: "working for" in server.log_text().rsplit("another is started", 1)[-1])
         os.kill(worker, signal.SIGSTOP)  # as in a step that takes long
         try:
