@@ -18,7 +18,7 @@ PRAX := build/release/apps/prax/prax
 STEP := scripts/step.sh
 CORES = $(JOBS) $(if $(filter 1,$(JOBS)),core,cores)
 
-.PHONY: help demo build program studio test asan tsan fmt lint install clean packages test-packages dev-packages studio-packages
+.PHONY: help demo build program studio test asan tsan tsan-api fmt lint install clean packages test-packages dev-packages studio-packages
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ asan tsan: packages test-packages
 
 asan: ## run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## run the tests under ThreadSanitizer
+
+tsan-api: packages test-packages studio ## run the server's tests against a program under ThreadSanitizer (half an hour)
+	@$(STEP) "configuring for tsan" build/logs/configure-tsan.log cmake --preset tsan -DPRAX_TESTS=ON
+	@$(STEP) "building prax with tsan on $(CORES) (several minutes the first time)" build/logs/build-tsan.log \
+	  cmake --build --preset tsan --target prax -j $(JOBS)
+	@$(STEP) "running the server's tests" build/logs/test-tsan-api.log scripts/api_tsan.sh build/tsan/apps/prax/prax
 
 fmt: dev-packages ## format every C++ file
 	@$(STEP) "formatting" - scripts/format.sh

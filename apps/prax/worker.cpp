@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "base/error.h"
+#include "base/log.h"
 #include "commands.h"
 #include "jobs/data_folder.h"
 #include "jobs/housekeeping.h"
@@ -24,6 +26,9 @@ struct Options {
 };
 
 void work(const Options& o) {
+  const ScopedLogSink log([](LogLevel level, std::string_view text) {
+    fmt::print(stderr, "{}{}\n", level == LogLevel::warning ? "warning: " : "", text);
+  });
   const server::Settings settings = o.settings.load();
   if (settings.worker_threads > 0) set_thread_count(settings.worker_threads);
   const jobs::DataFolder folder(settings.data);
@@ -39,7 +44,12 @@ void work(const Options& o) {
   const auto catalog = server::make_catalog(settings);
   const auto store = folder.open_store(settings.database);
   const auto storage = folder.open_storage(settings.storage);
-  storage->check();
+  try {
+    storage->check();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::disk_full) throw;
+    log_warning(std::string(error.what()) + "; jobs wait until there is room");
+  }
   jobs::Worker worker(*store, *storage, catalog, options);
   if (o.once) {
     while (!signal_token().cancelled() && worker.run_one(signal_token())) {

@@ -14,8 +14,9 @@ namespace prax::http {
 namespace {
 
 [[noreturn]] void throw_io(const std::string& what, const std::filesystem::path& path, int error) {
-  const char* hint = error == ENOSPC || error == EDQUOT ? "make room on the disk" : "see that the folder can be used";
-  throw Error(ErrorKind::io, what + " " + path.string() + ": " + std::strerror(error), hint);
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  throw Error(full ? ErrorKind::disk_full : ErrorKind::io, what + " " + path.string() + ": " + std::strerror(error),
+              full ? "make room on the disk" : "see that the folder can be used");
 }
 
 }  // namespace

@@ -34,13 +34,13 @@ private:
 //! A file of a random name in a folder, removed with the object.
 class TemporaryFile {
 public:
-  //! Error(io).
+  //! Error(io), Error(disk_full).
   explicit TemporaryFile(const std::filesystem::path& folder);
   ~TemporaryFile();
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  //! Error(io), "the disk is full" among others.
+  //! Error(io), Error(disk_full).
   void append(std::string_view bytes);
   const std::filesystem::path& path() const { return path_; }
 

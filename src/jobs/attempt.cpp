@@ -162,6 +162,7 @@ bool Attempt::resume(pipelines::Run& run, JobPlan& plan) {
     if (notes["reference_class"] != plan.plan.reference_class) return false;
     move_paths(saved.request.arguments, notes["inputs"], inputs_.string());
     run = std::move(saved);
+    log_info(job_.id + " goes on after step " + std::to_string(run.step) + " of " + std::to_string(run.steps));
     return true;
   } catch (const Error& error) {
     log_warning(job_.id + " begins anew: " + error.what());

@@ -215,6 +215,12 @@ Standing SqlStore::release(const Lease& lease, std::optional<Time> not_before, b
   });
 }
 
+void SqlStore::end_leases_of(const std::string& worker) {
+  database_->write([&](Connection& c) {
+    c.run("UPDATE jobs SET lease_until = 0 WHERE status = 'in_progress' AND worker = $1", {worker});
+  });
+}
+
 std::string SqlStore::preview(const std::string& id) {
   return database_->read([&](Connection& c) {
     auto rows = c.run("SELECT picture FROM previews WHERE job_id = $1", {id});

@@ -37,6 +37,7 @@ public:
   Standing complete(const Lease& lease, const JobOutcome& outcome) override;
   Standing fail(const Lease& lease, const JobError& error, const JobCost& cost) override;
   Standing release(const Lease& lease, std::optional<Time> not_before, bool counts) override;
+  void end_leases_of(const std::string& worker) override;
 
   std::vector<Disposal> disposals(int limit) override;
   void disposed(const Disposal& disposal) override;

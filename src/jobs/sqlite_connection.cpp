@@ -20,6 +20,7 @@ Kind kind_of(int code) {
   switch (code & 0xff) {  // the primary code
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:  // others kept changing the locks of the log, as after a crash on a busy machine
       return Kind::transient;
     case SQLITE_FULL:
       return Kind::full;
@@ -104,7 +105,9 @@ private:
 
   [[noreturn]] void fail(int code) const {
     const int cause = database_ ? sqlite3_system_errno(database_.get()) : 0;
-    const bool full = (code & 0xff) == SQLITE_IOERR && (cause == ENOSPC || cause == EDQUOT || cause == EFBIG);
+    const int primary = code & 0xff;
+    const bool full = (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) &&
+                      (cause == ENOSPC || cause == EDQUOT || cause == EFBIG);
     throw DatabaseProblem(full ? Kind::full : kind_of(code),
                           database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code));
   }

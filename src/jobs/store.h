@@ -194,6 +194,8 @@ public:
   //! Gives the job back to the queue's front: to go on at once (drain), or not before `not_before` (a full disk). With
   //! `counts` the attempt counts toward max_attempts.
   virtual Standing release(const Lease& lease, std::optional<Time> not_before = {}, bool counts = false) = 0;
+  //! The worker of this name is dead: others need not wait until its leases run out.
+  virtual void end_leases_of(const std::string& worker) = 0;
 
   // Retention
   struct Disposal {

@@ -102,7 +102,8 @@ public:
     housekeeping_ = std::make_unique<jobs::Housekeeping>(*store_, *storage_, folder_.audit_anchor());
     webhooks_ = std::make_unique<WebhookSender>(*context_);
     if (!program.empty() && settings_.workers > 0)
-      workers_ = std::make_unique<WorkerProcesses>(worker_command(program, settings_), settings_.workers);
+      workers_ = std::make_unique<WorkerProcesses>(worker_command(program, settings_), settings_.workers,
+                                                   [this](const std::string& name) { free_jobs_of(name); });
   }
 
   ~Impl() {
@@ -272,6 +273,15 @@ private:
       events_->check_keys();
     } catch (const Error& error) {  // the database is away: the next look may find it
       log_.write("warning", "keys_unchecked", {{"text", error.what()}});
+    }
+  }
+
+  //! A worker of ours has ended: its job goes on with the next one at once.
+  void free_jobs_of(const std::string& worker) {
+    try {
+      store_->end_leases_of(worker);
+    } catch (const Error& error) {  // they end in time
+      log_.write("warning", "leases_kept", {{"worker", worker}, {"text", error.what()}});
     }
   }
 

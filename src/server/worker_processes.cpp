@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <utility>
 
+#include "base/hash.h"
 #include "base/log.h"
 
 namespace prax::server {
@@ -26,6 +28,14 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
   pointers.push_back(nullptr);
   return pointers;
+}
+
+//! One that no worker on any machine had before.
+std::string worker_name() {
+  char host[256] = "worker";
+  ::gethostname(host, sizeof host - 1);
+  constexpr size_t enough = 4;
+  return std::string(host) + "-" + random_hex(enough);
 }
 
 }  // namespace
@@ -64,8 +74,11 @@ WorkerCommand worker_command(const std::filesystem::path& program, const Setting
   return command;
 }
 
-WorkerProcesses::WorkerProcesses(WorkerCommand command, int count)
-    : command_(std::move(command)), slots_(static_cast<size_t>(count)), thread_([this] { supervise(); }) {}
+WorkerProcesses::WorkerProcesses(WorkerCommand command, int count, std::function<void(const std::string&)> on_end)
+    : command_(std::move(command)),
+      on_end_(std::move(on_end)),
+      slots_(static_cast<size_t>(count)),
+      thread_([this] { supervise(); }) {}
 
 WorkerProcesses::~WorkerProcesses() { stop(std::chrono::milliseconds(0)); }
 
@@ -86,14 +99,26 @@ void WorkerProcesses::supervise() {
       reap(slot);
       if (slot.pid < 0 && Clock::now() >= slot.start_at) start(slot);
     }
+    lock.unlock();  // the database may be away for a while
+    tell_of_ended();
+    lock.lock();
     wake_.wait_for(lock, look_every, [this] { return stopping_; });
   }
   end_all();
+  tell_of_ended();
+}
+
+void WorkerProcesses::tell_of_ended() {
+  for (const std::string& name : std::exchange(ended_, {})) on_end_(name);
 }
 
 void WorkerProcesses::start(Slot& slot) {
-  const std::vector<char*> words = pointers_to(command_.words), environment = pointers_to(command_.environment);
+  slot.name = worker_name();
+  std::vector<std::string> named = command_.words;
+  named.insert(named.end(), {"--name", slot.name});
+  const std::vector<char*> words = pointers_to(named), environment = pointers_to(command_.environment);
   const pid_t server = ::getpid();
+  const long most_files = ::sysconf(_SC_OPEN_MAX);
   const pid_t pid = ::fork();
   if (pid == 0) {  // only what is safe after a fork of many threads
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -101,7 +126,9 @@ void WorkerProcesses::start(Slot& slot) {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);  // clients' connections and the port are not for it
+    // Not the server's sockets: its port would be taken, and its clients wait, until the worker ends too.
+    if (::close_range(STDERR_FILENO + 1, ~0U, 0) != 0)  // before Linux 5.9
+      for (int file = STDERR_FILENO + 1; file < most_files; ++file) ::close(file);
     ::execve(words[0], words.data(), environment.data());
     ::_exit(127);
   }
@@ -121,6 +148,7 @@ void WorkerProcesses::reap(Slot& slot) {
   const std::string how = WIFSIGNALED(status) ? std::string("by signal ") + std::to_string(WTERMSIG(status))
                                               : "with exit code " + std::to_string(WEXITSTATUS(status));
   slot.pid = -1;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) ended_.push_back(slot.name);  // else it gave its job back
   --running_;
   if (stopping_) return;
   ++restarts_;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -25,7 +26,9 @@ WorkerCommand worker_command(const std::filesystem::path& program, const Setting
 //! a crash costs a job's last step and never the server. They end with the server, however that ends.
 class WorkerProcesses {
 public:
-  WorkerProcesses(WorkerCommand command, int count);
+  //! The command is given `--name NAME`, another one each time; `on_end` is told it when the process has ended, from a
+  //! thread of ours.
+  WorkerProcesses(WorkerCommand command, int count, std::function<void(const std::string&)> on_end);
   //! stop() at once.
   ~WorkerProcesses();
   WorkerProcesses(const WorkerProcesses&) = delete;
@@ -39,6 +42,7 @@ public:
 private:
   struct Slot {
     pid_t pid = -1;
+    std::string name;
     std::chrono::steady_clock::time_point started, start_at;
     std::chrono::milliseconds pause{0};
   };
@@ -46,9 +50,12 @@ private:
   void start(Slot& slot);
   void reap(Slot& slot);
   void end_all();
+  void tell_of_ended();
 
   const WorkerCommand command_;
+  const std::function<void(const std::string&)> on_end_;
   std::vector<Slot> slots_;
+  std::vector<std::string> ended_;  //!< that on_end_ was not told of
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;

@@ -24,7 +24,7 @@ class Server:
             [PRAX, "serve", "--data", str(data), *([] if "--port" in flags else ["--port", "0"]), *flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
-        assert line.startswith("listening on "), (data.parent / (data.name + ".log")).read_text()
+        assert line.startswith("listening on "), self.log_text()
         self.url = line.split()[-1]
         self.studio = "" if "--no-studio" in flags else self.process.stdout.readline().split()[-1]
         self.token = self.studio.partition("?token=")[2]
@@ -40,6 +40,14 @@ class Server:
 
     def connect(self, timeout=20) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def children(self) -> list[int]:
+        """Its worker processes."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+    def log_text(self) -> str:
+        return pathlib.Path(self.log.name).read_text()
 
     def memory(self) -> int:
         """Resident bytes of the server's own process."""
@@ -61,6 +69,24 @@ class Server:
         finally:
             self.process.kill()
             self.log.close()
+
+
+class Worker:
+    """A worker of its own; what it says goes to `log`."""
+
+    def __init__(self, data, *flags, environment=None):
+        self.log = data.parent / f"worker-{time.monotonic_ns()}.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([PRAX, "worker", "--data", str(data), "--lease", "1", *flags], stderr=log,
+                                            env=environment)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(60)
 
 
 class Browser:
@@ -103,6 +129,19 @@ def serve():
 
     def start(*arguments):
         running.append(Server(*arguments))
+        return running[-1]
+    yield start
+    for each in running:
+        each.process.kill()
+
+
+@pytest.fixture
+def work():
+    """Starts workers that do not outlive the test, however it ends."""
+    running = []
+
+    def start(*arguments, **options):
+        running.append(Worker(*arguments, **options))
         return running[-1]
     yield start
     for each in running:
@@ -153,6 +192,16 @@ def finished(client):
     """A finished video."""
     made = client.videos.create(prompt="a red balloon rises over the sea", extra_body={"steps": 2, "seed": 7})
     return wait(client, made.id)
+
+
+def until(what, seconds=120):
+    """The first true value of what()."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} seconds: {what.__doc__ or what}")
 
 
 def wait(client, video_id, seconds=120):

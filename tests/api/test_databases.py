@@ -11,6 +11,7 @@ import kill_loop
 import openai
 import postgres
 import pytest
+import small_disk
 from conftest import PRAX, wait
 from test_http import events, until
 
@@ -125,3 +126,8 @@ def test_one_file_for_all_and_no_password_in_the_list_of_processes(cluster, tmp_
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_killed_processes_lose_nothing(cluster, database):
     assert kill_loop.run(PRAX, 4, cluster if database == "postgresql" else None).startswith("4 videos")
+
+
+@pytest.mark.skipif(not small_disk.available(), reason="no small file system can be mounted here")
+def test_a_full_disk_among_the_kills_loses_nothing():
+    assert kill_loop.run(PRAX, 4, full_disk=True).startswith("4 videos")

@@ -105,6 +105,20 @@ TEST_P(Queue, ALostLeasePublishesNothing) {
   EXPECT_EQ(store_->complete(slow.lease, outcome), Standing::lost);
 }
 
+TEST_P(Queue, WhatADeadWorkerHeldIsFree) {
+  const Job job = create(*store_, job_for());
+  const Claim held = store_->claim(claim_as("dead")).value();
+  store_->end_leases_of("another");
+  EXPECT_FALSE(store_->claim(claim_as("next")));
+  store_->end_leases_of("dead");
+  store_->end_leases_of("dead");
+  const Claim next = store_->claim(claim_as("next")).value();
+  EXPECT_EQ(next.job.id, job.id);
+  EXPECT_EQ(next.job.attempts, 2) << "one that died is an attempt";
+  EXPECT_TRUE(next.resumes);
+  EXPECT_EQ(store_->report(held.lease, Milliseconds(1000), at_percent(1)), Standing::lost) << "if it was not dead";
+}
+
 TEST_P(Queue, AReportedLeaseLasts) {
   create(*store_, job_for());
   const Claim claim = store_->claim(claim_as("w", Milliseconds(0))).value();

@@ -249,7 +249,7 @@ TEST_P(WorkerTest, AWorkerThatLostItsLeasePublishesNothing) {
 }
 
 TEST_P(WorkerTest, TellsOfItsProgress) {
-  const NewJob job = quick(60);
+  const NewJob job = quick(sanitized ? 6 : 60);
   create(*store_, job);
   options_.report_every = Milliseconds(10);
   std::thread worker([&] { work(); });
