@@ -108,7 +108,10 @@ const std::vector<std::string> version_2 = {
 // Whose the deleted jobs were.
 const std::vector<std::string> version_3 = {"ALTER TABLE deletions ADD COLUMN key_id TEXT NOT NULL DEFAULT ''"};
 
-const std::vector<const std::vector<std::string>*> versions = {&version_1, &version_2, &version_3};
+// The video of ours that a character's clip is.
+const std::vector<std::string> version_4 = {"ALTER TABLE characters ADD COLUMN source_id TEXT"};
+
+const std::vector<const std::vector<std::string>*> versions = {&version_1, &version_2, &version_3, &version_4};
 
 }  // namespace
 

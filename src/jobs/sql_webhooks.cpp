@@ -181,10 +181,10 @@ void SqlStore::finish_delivery(const std::string& id, bool delivered, std::optio
 void SqlStore::create_character(const Character& character) {
   database_->write([&](Connection& c) {
     const auto rows = c.run(
-        "INSERT INTO characters (id, key_id, name, clip, created_at) VALUES ($1, $2, $3, $4, $5)"
+        "INSERT INTO characters (id, key_id, name, clip, created_at, source_id) VALUES ($1, $2, $3, $4, $5, $6)"
         " ON CONFLICT (id) DO NOTHING RETURNING id",
         {character.id, character.key_id, character.name, json_of(std::vector<InputFile>{character.clip}),
-         value_of(character.created_at)});
+         value_of(character.created_at), value_or_null(character.source_id)});
     if (!rows.empty())
       append_audit(c, {"character.created", character.key_id, character.id, json::object()}, character.created_at);
   });
@@ -199,6 +199,7 @@ Character character_of(Row row) {
   character.name = row.text();
   if (const auto clips = inputs_of(row.text()); !clips.empty()) character.clip = clips.front();
   character.created_at = row.time();
+  character.source_id = row.maybe_text();
   return character;
 }
 
@@ -206,7 +207,7 @@ Character character_of(Row row) {
 
 std::optional<Character> SqlStore::character(const std::string& id) {
   return database_->read([&](Connection& c) -> std::optional<Character> {
-    auto rows = c.run("SELECT id, key_id, name, clip, created_at FROM characters WHERE id = $1", {id});
+    auto rows = c.run("SELECT id, key_id, name, clip, created_at, source_id FROM characters WHERE id = $1", {id});
     if (rows.empty()) return std::nullopt;
     return character_of(std::move(rows.front()));
   });
@@ -215,9 +216,9 @@ std::optional<Character> SqlStore::character(const std::string& id) {
 std::vector<Character> SqlStore::characters(const std::string& key_id) {
   return database_->read([&](Connection& c) {
     std::vector<Character> list;
-    for (Row& row :
-         c.run("SELECT id, key_id, name, clip, created_at FROM characters WHERE key_id = $1 ORDER BY created_at",
-               {key_id}))
+    for (Row& row : c.run("SELECT id, key_id, name, clip, created_at, source_id FROM characters WHERE key_id = $1"
+                          " ORDER BY created_at",
+                          {key_id}))
       list.push_back(character_of(std::move(row)));
     return list;
   });

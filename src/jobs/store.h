@@ -144,8 +144,8 @@ public:
 
   // Jobs
   virtual Accepted create_job(const NewJob& job, const Admission& admission) = 0;
-  //! One or more: all of them or, when one is refused, none; a later one may wait for an earlier one. The answer is that of the last,
-  //! whose Idempotency-Key stands for all: when it was seen before, nothing is made.
+  //! One or more: all of them or, when one is refused, none; a later one may wait for an earlier one. The answer is
+  //! that of the last, whose Idempotency-Key stands for all: when it was seen before, nothing is made.
   virtual Accepted create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) = 0;
   //! Deleted jobs are not found.
   virtual std::optional<Job> job(const std::string& id) = 0;
@@ -209,6 +209,8 @@ public:
 
   // Characters
   virtual void create_character(const Character& character) = 0;
+  //! The key's newest job that has a file of this hash among its results: where a clip that is handed in comes from.
+  virtual std::optional<std::string> job_with_result(const std::string& key_id, const std::string& sha256) = 0;
   virtual std::optional<Character> character(const std::string& id) = 0;
   virtual std::vector<Character> characters(const std::string& key_id) = 0;
 

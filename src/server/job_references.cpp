@@ -74,6 +74,7 @@ void JobDraft::read_character() {
                     "unsupported_parameter");
   CheckedMedia clip = fetch_stored(context_, character->clip);
   take_upload("character", std::move(clip));
+  if (character->source_id) job_.more_sources.push_back({*character->source_id, "character"});
   job_.settings.conditions.push_back({"character", 0, opening_strength});
 }
 
