@@ -34,10 +34,10 @@ struct JoinedPart {
   bool operator==(const JoinedPart&) const = default;
 };
 
-//! A card of a storyboard: a video, and how the one before leads to it.
+//! A card of a storyboard: the video that was made for it, and how it follows the one before.
 struct StoryboardCard {
   std::string job_id;
-  std::string joined_by;  //!< "extension" or "cut"
+  std::string joined_by;  //!< "extension", "conditions" or "cut"; "" for the first one
   bool operator==(const StoryboardCard&) const = default;
 };
 
@@ -66,11 +66,11 @@ struct Settings {
   std::string extend;              //!< InputFile::name of a clip to go on with, or ""; the result holds both
   std::vector<PlacedInput> conditions;
   std::vector<PromptShot> shots;
-  std::vector<JoinedPart> parts;  //!< the result is these, one after another
-  std::vector<StoryboardCard> cards;  //!< of the storyboard that this joins
-  bool before = false;            //!< an extension whose new part comes first
-  std::string joined_by;          //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
-  std::string upscaled_by;        //!< "model" or "resize" (upscale)
+  std::vector<JoinedPart> parts;      //!< the result is these, one after another
+  std::vector<StoryboardCard> cards;  //!< of the storyboard that this joins, for the record
+  bool before = false;                //!< an extension whose new part comes first
+  std::string joined_by;    //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
+  std::string upscaled_by;  //!< "model" or "resize" (upscale)
   std::vector<NamedLora> loras;
   std::string dtype;  //!< "bf16", "int8" or "f32"; "" for the catalogue's choice
   //! More arguments of the reference pipeline, by its names ("max_sequence_length"). No argument that names a file.
