@@ -4,9 +4,10 @@ import { defineConfig } from '@playwright/test'
 export default defineConfig({
   testDir: 'tests',
   testMatch: '*.test.ts',
-  timeout: 60_000,
+  timeout: 120_000,
   expect: { timeout: 20_000 },
-  workers: 1,
+  // Each has a server and a browser of its own, and waits for them most of the time.
+  workers: 2,
   fullyParallel: false,
   forbidOnly: !!process.env.CI,
   reporter: [['list']],

@@ -347,7 +347,7 @@ void Attempt::publish() {
     for (int64_t earlier = 1; earlier < claim_.lease.fence; ++earlier)
       around_.storage.remove_folder("results/" + job_.id + "/" + std::to_string(earlier));
     around_.storage.remove_folder("runs/" + job_.id);  // last: Housekeeping looks for it
-  } catch (const Error& error) {  // Housekeeping removes them
+  } catch (const Error& error) {                       // Housekeeping removes them
     log_warning("files that " + job_.id + " left behind wait: " + error.what());
   }
 }

@@ -80,7 +80,8 @@ struct JobOutcome {
 //! A video that another one is made from.
 struct SourceOf {
   std::string id;
-  std::string kind;  //!< a JobKind's name, or "again" for the same with a change
+  //! A JobKind's name, "again" for the same with a change, or "character" for the clip that the video's character is.
+  std::string kind;
   bool operator==(const SourceOf&) const = default;
 };
 
@@ -158,6 +159,7 @@ struct Character {
   std::string id, key_id, name;
   InputFile clip;
   Time created_at;
+  std::optional<std::string> source_id = {};  //!< the job whose video the clip is
 };
 
 }  // namespace prax::jobs

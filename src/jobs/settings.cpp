@@ -87,7 +87,10 @@ json to_json(const Settings& s) {
     json& part = out["parts"].emplace_back(json{{"input", p.input}, {"start", p.start}, {"crossfade", p.crossfade}});
     if (p.end) part["end"] = *p.end;
   }
-  for (const auto& card : s.cards) out["cards"].push_back({{"job", card.job_id}, {"joined_by", card.joined_by}});
+  for (const auto& c : s.cards) {
+    json& card = out["cards"].emplace_back(json{{"job", c.job_id}});
+    if (!c.joined_by.empty()) card["joined_by"] = c.joined_by;
+  }
   if (s.before) out["before"] = true;
   text("joined_by", s.joined_by);
   text("upscaled_by", s.upscaled_by);

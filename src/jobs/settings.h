@@ -40,10 +40,10 @@ struct ShownCharacter {
   bool operator==(const ShownCharacter&) const = default;
 };
 
-//! A card of a storyboard: a video, and how the one before leads to it.
+//! A card of a storyboard: the video that was made for it, and how it follows the one before.
 struct StoryboardCard {
   std::string job_id;
-  std::string joined_by;  //!< "extension" or "cut"
+  std::string joined_by;  //!< "extension", "conditions" or "cut"; "" for the first one
   bool operator==(const StoryboardCard&) const = default;
 };
 
@@ -74,7 +74,7 @@ struct Settings {
   std::vector<ShownCharacter> characters;  //!< their pictures are `image` or among the conditions
   std::vector<PromptShot> shots;
   std::vector<JoinedPart> parts;      //!< the result is these, one after another
-  std::vector<StoryboardCard> cards;  //!< of the storyboard that this joins
+  std::vector<StoryboardCard> cards;  //!< of the storyboard that this joins, for the record
   bool before = false;                //!< an extension whose new part comes first
   std::string joined_by;    //!< "conditions" or "crossfade" (blend); "extension", "conditions" or "cut" (a card)
   std::string upscaled_by;  //!< "model" or "resize" (upscale)

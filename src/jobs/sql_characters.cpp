@@ -6,7 +6,7 @@ using nlohmann::json;
 
 namespace {
 
-const std::string character_columns = "id, key_id, name, clip, created_at";
+const std::string character_columns = "id, key_id, name, clip, created_at, source_id";
 
 Character character_of(Row row) {
   Character character;
@@ -15,6 +15,7 @@ Character character_of(Row row) {
   character.name = row.text();
   if (const auto clips = inputs_of(row.text()); !clips.empty()) character.clip = clips.front();
   character.created_at = row.time();
+  character.source_id = row.maybe_text();
   return character;
 }
 
@@ -34,9 +35,10 @@ void SqlStore::create_character(const Character& character) {
   const int64_t bytes = own_file ? static_cast<int64_t>(character.clip.bytes) : 0;
   database_->write([&](Connection& c) {
     const auto rows = c.run("INSERT INTO characters (" + character_columns +
-                                ", stored_bytes) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING id",
+                                ", stored_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id",
                             {character.id, character.key_id, character.name,
-                             json_of(std::vector<InputFile>{character.clip}), value_of(character.created_at), bytes});
+                             json_of(std::vector<InputFile>{character.clip}), value_of(character.created_at),
+                             value_or_null(character.source_id), bytes});
     if (!rows.empty())
       append_audit(c, {"character.created", character.key_id, character.id, json::object()}, character.created_at);
   });

@@ -196,6 +196,17 @@ bool SqlStore::add_result(const std::string& id, const ResultFile& result) {
   });
 }
 
+std::optional<std::string> SqlStore::job_with_result(const std::string& key_id, const std::string& sha256) {
+  return database_->read([&](Connection& c) -> std::optional<std::string> {
+    auto rows = c.run(
+        "SELECT id FROM jobs WHERE key_id = $1 AND deleted_at IS NULL AND results LIKE $2 ESCAPE '\\'"
+        " ORDER BY created_at DESC, id DESC LIMIT 1",
+        {key_id, pattern_of(sha256)});
+    if (rows.empty()) return std::nullopt;
+    return rows.front().text();
+  });
+}
+
 void SqlStore::put_preset(const Preset& preset) {
   require_text(preset.name, "the name");
   database_->write([&](Connection& c) {

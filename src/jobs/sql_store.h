@@ -44,6 +44,7 @@ public:
   uint64_t stored_bytes() override;
 
   void create_character(const Character& character) override;
+  std::optional<std::string> job_with_result(const std::string& key_id, const std::string& sha256) override;
   std::optional<Character> character(const std::string& id) override;
   std::vector<Character> characters(const std::string& key_id) override;
   std::vector<Character> characters_within(const std::string& key_id, const std::string& text) override;

@@ -94,7 +94,8 @@ public:
 
 private:
   //! It holds hashes of keys and what people asked for. One that exists is never opened here: closing it would drop the
-  //! locks of all connections that this process has to it (POSIX), and others would take it for left and delete its log.
+  //! locks of all connections that this process has to it (POSIX), and others would take it for left and delete its
+  //! log.
   static void make_private(const std::string& file) {
     constexpr mode_t owner_only = 0600;
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, owner_only);

@@ -211,6 +211,8 @@ public:
 
   // Characters
   virtual void create_character(const Character& character) = 0;
+  //! The key's newest job that has a file of this hash among its results: where a clip that is handed in comes from.
+  virtual std::optional<std::string> job_with_result(const std::string& key_id, const std::string& sha256) = 0;
   virtual std::optional<Character> character(const std::string& id) = 0;
   virtual std::vector<Character> characters(const std::string& key_id) = 0;  //!< newest first
   //! Those of the key whose name or id is somewhere in the text, newest first.

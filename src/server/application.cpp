@@ -90,7 +90,7 @@ public:
     feed_ = std::make_unique<jobs::ChangeFeed>(*store_);
     sessions_ = std::make_unique<Sessions>(*store_, *keys_);
     gate_ = std::make_unique<Gate>(settings_, *keys_, *sessions_);
-    events_ = std::make_unique<EventHub>(*feed_, *keys_);
+    events_ = std::make_unique<EventHub>(*feed_, *keys_, *sessions_);
     learning_ = feed_->on_job([this](const jobs::Job& job) { estimates_.learn(job); });
     conversions_ = std::make_unique<Conversions>(*store_, *storage_, uploads_.path(), conversions_at_once());
     context_ =
@@ -174,8 +174,8 @@ private:
            (v6 ? "]" : "") + ":" + std::to_string(port());
   }
 
-  //! Each takes a thread that answers requests; half of them at most.
-  int conversions_at_once() const { return std::max(1, settings_.http_threads / 2); }
+  //! Encoders have threads of their own; workers are to have the machine.
+  int conversions_at_once() const { return std::max(1, settings_.http_threads / 4); }
 
   //! The pages, and the token that opens them.
   void open_studio() {
@@ -270,7 +270,7 @@ private:
 
   void check_streams() {
     try {
-      events_->check_keys();
+      events_->check_listeners();
     } catch (const Error& error) {  // the database is away: the next look may find it
       log_.write("warning", "keys_unchecked", {{"text", error.what()}});
     }

@@ -31,6 +31,7 @@ Response create(const Context& context, Request& request) {
   character.key_id = caller_of(request).key_id;
   character.created_at = jobs::now();
   character.clip = store_input(context, character.id, "video", clip);
+  character.source_id = context.store.job_with_result(character.key_id, character.clip.sha256);
   context.store.create_character(character);
   return json_response(character_object(character));
 }

@@ -2,13 +2,16 @@
 
 #include "http/range.h"
 #include "server/errors.h"
+#include "server/form.h"
 #include "server/routes.h"
+#include "server/video_object.h"
 
 namespace prax::server {
 namespace {
 
 using http::Request;
 using http::Response;
+using nlohmann::json;
 
 //! A stored file while it is sent.
 class StoredSource : public http::ByteSource {
@@ -75,30 +78,64 @@ Response content(const Context& context, const Request& request) {
               job.id + (variant == "video" ? "" : "-" + variant) + ending_of(result.media_type), false);
 }
 
-//! A file to keep, called by the video's title; other formats than MP4 are made when they are asked for first.
+//! Where a video in another format stands.
+json conversion_object(const jobs::Job& job, const std::string& format, const Conversions::Standing& standing) {
+  const bool failed = !standing.problem.empty();
+  return {{"object", "prax.conversion"},
+          {"video_id", job.id},
+          {"format", format},
+          {"status", standing.file ? "ready"
+                     : failed      ? "failed"
+                                   : "making"},
+          {"progress", standing.percent},
+          {"bytes", standing.file ? json(standing.file->bytes) : json()},
+          {"error", failed ? json{{"code", "conversion_failed"}, {"message", standing.problem}} : json()}};
+}
+
+std::string check_format(const std::string& format) {
+  if (!Conversions::knows(format)) throw bad_field("format", "'format' must be mp4, webm, gif or png");
+  return format;
+}
+
+//! Begins to make another format, unless it is there or on its way.
+Response convert(const Context& context, Request& request) {
+  constexpr size_t longest = 10;
+  const Form form(request);
+  FieldReader fields(form, form.tree());
+  const std::string format = check_format(fields.require_text("format", 1, longest));
+  fields.finish();
+  const jobs::Job job = find_job(context, caller_of(request), request.capture("video_id"));
+  require_files(job);
+  return json_response(conversion_object(job, format, context.conversions.ask(job, format, context.settings.quota)));
+}
+
+//! A file to keep, called by the video's title; other formats than MP4 are made when they are asked for first: until
+//! then the answer is 202.
 Response download(const Context& context, const Request& request) {
   check_query(request, {"format"});
   const std::string format(request.query_value("format").value_or("mp4"));
-  if (format != "mp4" && !Conversions::knows(format))
-    throw bad_field("format", "'format' must be mp4, webm, gif or png");
+  if (format != "mp4") check_format(format);
   const jobs::Job job = find_job(context, caller_of(request), request.capture("video_id"));
   require_files(job);
   const std::string name = job.title.empty() ? job.id : job.title;
   if (format == "mp4") return send(context, request, job, result_of(job, "video"), name + ".mp4", true);
-  const auto made = context.conversions.get(job, format, context.settings.quota);
-  return send(context, request, job, made, name + Conversions::ending_of(format), true);
+  const auto standing = context.conversions.ask(job, format, context.settings.quota);
+  if (standing.file) return send(context, request, job, *standing.file, name + Conversions::ending_of(format), true);
+  if (!standing.problem.empty()) throw http::HttpError(500, "conversion_failed", standing.problem);
+  Response response = json_response(conversion_object(job, format, standing));
+  response.status = 202;
+  response.headers.set("retry-after", "1");
+  return response;
 }
 
 }  // namespace
 
 void add_content_routes(http::Router& router, const Context& c) {
   router.add({"GET", "/v1/videos/{video_id}/content", [&c](Request& r) { return content(c, r); }, {}, scope::read});
-  router.add({"GET",
-              "/prax/v1/videos/{video_id}/download",
-              [&c](Request& r) { return download(c, r); },
-              {},
-              scope::read,
-              true});
+  router.add(
+      {"GET", "/prax/v1/videos/{video_id}/download", [&c](Request& r) { return download(c, r); }, {}, scope::read});
+  router.add({"POST", "/prax/v1/videos/{video_id}/conversions", [&c](Request& r) { return convert(c, r); }, json_body,
+              scope::read});
 }
 
 }  // namespace prax::server

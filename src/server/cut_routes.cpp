@@ -123,30 +123,9 @@ Response upscale(const Context& context, Request& request) {
 
 //! The model makes what leads from the end of the first to the beginning of the second; both ends fade into it.
 void blend_by_conditions(const jobs::Job& first, const jobs::Job& second, double seconds, JobDraft& draft) {
-  jobs::NewJob& job = draft.job();
-  jobs::Settings& settings = job.settings;
-  const pipelines::Limits& limits = draft.model().limits;
   draft.take_shape_of(first);
-  const int64_t before = pipelines::context_frames(limits, frames_of(first));
-  const int64_t after = pipelines::context_frames(limits, frames_of(second));
-  const int64_t group = limits.frame_group;
-  const int64_t most = (limits.most_frames - before - after + limits.frame_offset) / group;
-  const int64_t wanted = std::llround(seconds * settings.fps / static_cast<double>(group));
-  const int64_t made = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, most)) * group;
-  // The second's frames begin at a whole group behind the first's.
-  const int64_t place = before - limits.frame_offset + made;
-  settings.frames = place + after;
-  settings.conditions = {
-      {.input = "clip-1", .frame = 0, .strength = 1.0, .from = -before, .count = before},
-      {.input = input_of(draft, second), .frame = place, .strength = 1.0, .from = 0, .count = after}};
-  const auto fade = [&](int64_t frames) { return static_cast<double>(frames) / settings.fps; };
-  settings.parts = {{.input = "clip-1"},
-                    {.input = "", .crossfade = fade(before)},
-                    {.input = settings.conditions.back().input, .crossfade = fade(after)}};
-  settings.joined_by = "conditions";
-  const int64_t added = settings.frames - before - after;
-  job.charged_seconds = fade(std::max<int64_t>(added, 0));
-  job.seconds = fade(frames_of(first) + added + frames_of(second) - 1);
+  const std::string from = input_of(draft, first), to = input_of(draft, second);
+  plan_transition(draft.model(), {from, frames_of(first), {}}, {to, frames_of(second), {}}, seconds, draft.job());
 }
 
 Response blend(const Context& context, Request& request) {

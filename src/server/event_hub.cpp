@@ -7,8 +7,9 @@
 
 namespace prax::server {
 
-EventHub::EventHub(jobs::ChangeFeed& feed, jobs::KeyRing& keys)
+EventHub::EventHub(jobs::ChangeFeed& feed, jobs::KeyRing& keys, Sessions& sessions)
     : keys_(keys),
+      sessions_(sessions),
       jobs_(feed.on_job([this](const jobs::Job& job) { job_changed(job); })),
       deletions_(feed.on_deleted([this](const jobs::Deletion& deletion) { job_deleted(deletion); })) {}
 
@@ -74,15 +75,22 @@ void EventHub::job_deleted(const jobs::Deletion& deletion) {
   }
 }
 
-void EventHub::check_keys() {
-  std::set<std::string> owners;
+void EventHub::check_listeners() {
+  std::set<std::string> owners, browsers;
   {
     std::lock_guard lock(streams_->mutex);
-    for (const auto& [id, entry] : streams_->entries) owners.insert(entry.listener.key_id);
+    for (const auto& [id, entry] : streams_->entries) {
+      owners.insert(entry.listener.key_id);
+      if (!entry.listener.session_id.empty()) browsers.insert(entry.listener.session_id);
+    }
   }
   for (const std::string& owner : owners) {
     if (owner == jobs::local_key_id || keys_.still_valid(owner)) continue;
     for (const auto& stream : select([&](const Listener& l) { return l.key_id == owner; })) stream->close();
+  }
+  for (const std::string& browser : browsers) {
+    if (sessions_.is_open(browser)) continue;
+    for (const auto& stream : select([&](const Listener& l) { return l.session_id == browser; })) stream->close();
   }
 }
 

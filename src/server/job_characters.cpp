@@ -76,6 +76,7 @@ void JobDraft::show_characters(const std::vector<jobs::Character>& characters, c
     const std::string input = "character-" + std::to_string(settings.characters.size() + 1);
     take_upload(input, first_picture(context_, character.clip));
     settings.characters.push_back({character.id, character.name});
+    if (character.source_id) job_.more_sources.push_back({*character.source_id, "character"});
     if (!limits.takes_conditions) {
       settings.image = input;
     } else {

@@ -341,6 +341,35 @@ void plan_extension(const jobs::CatalogModel& model, int64_t clip_frames, double
   settings.parts = {{}, {.input = "video", .crossfade = static_cast<double>(seen) / settings.fps}};
 }
 
+void plan_transition(const jobs::CatalogModel& model, const KeptClip& first, const KeptClip& second, double seconds,
+                     jobs::NewJob& job) {
+  const pipelines::Limits& limits = model.limits;
+  jobs::Settings& settings = job.settings;
+  const int64_t before = pipelines::context_frames(limits, first.frames);
+  const int64_t after = pipelines::context_frames(limits, second.frames);
+  const int64_t group = limits.frame_group;
+  const int64_t most = (limits.most_frames - before - after + limits.frame_offset) / group;
+  const int64_t wanted = std::llround(seconds * settings.fps / static_cast<double>(group));
+  const int64_t made = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, most)) * group;
+  // The second's frames begin at a whole group behind the first's.
+  const int64_t place = before - limits.frame_offset + made;
+  settings.frames = place + after;
+  settings.conditions = {{.input = first.input,
+                          .frame = 0,
+                          .strength = 1.0,
+                          .from = first.end ? first.frames - before : -before,
+                          .count = before},
+                         {.input = second.input, .frame = place, .strength = 1.0, .from = 0, .count = after}};
+  const auto fade = [&](int64_t frames) { return static_cast<double>(frames) / settings.fps; };
+  settings.parts = {{.input = first.input, .end = first.end},
+                    {.input = "", .crossfade = fade(before)},
+                    {.input = second.input, .end = second.end, .crossfade = fade(after)}};
+  settings.joined_by = "conditions";
+  const int64_t added = settings.frames - before - after;
+  job.charged_seconds = fade(std::max<int64_t>(added, 0));
+  job.seconds = fade(first.frames + added + second.frames - 1);
+}
+
 jobs::Job find_job(const Context& context, const Caller& caller, const std::string& id) {
   const auto job = context.store.job(id);
   if (!job || !caller.sees(job->key_id)) throw not_found("video", id);

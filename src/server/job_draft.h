@@ -91,6 +91,18 @@ constexpr size_t most_prompt_characters = 32'000;
 //! run. Sets frames, seconds and what is charged.
 void plan_extension(const jobs::CatalogModel& model, int64_t clip_frames, double seconds, jobs::NewJob& job);
 
+//! A clip among a job's inputs: its first so many frames.
+struct KeptClip {
+  std::string input;          //!< InputFile::name
+  int64_t frames = 0;         //!< of what is kept
+  std::optional<double> end;  //!< as JoinedPart::end, where not all of it is kept
+};
+
+//! The job makes what leads from the end of `first` to the beginning of `second` in about so many seconds, and its
+//! result holds all three. Width, height and rate are set already; sets the rest of the shape and what is charged.
+void plan_transition(const jobs::CatalogModel& model, const KeptClip& first, const KeptClip& second, double seconds,
+                     jobs::NewJob& job);
+
 //! From the first frame to the last.
 int64_t frames_of(const jobs::Job& job);
 

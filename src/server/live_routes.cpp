@@ -10,7 +10,12 @@ namespace {
 using http::Request;
 using http::Response;
 
-std::shared_ptr<http::EventStream> open_stream(const Context& context, const EventHub::Listener& listener) {
+//! A stream of one job's events, or of all jobs' for "".
+std::shared_ptr<http::EventStream> open_stream(const Context& context, const Request& request,
+                                               const std::string& job_id) {
+  const Caller& caller = caller_of(request);
+  const EventHub::Listener listener{caller.key_id, caller.admin(), job_id,
+                                    caller.session ? context.sessions.id_of(request) : ""};
   auto stream = context.events.open(listener, static_cast<size_t>(context.settings.max_streams_per_key));
   if (!stream)
     throw http::HttpError(429, "too_many_streams",
@@ -32,7 +37,7 @@ int64_t last_event_id(const Request& request) {
 Response video_events(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   const std::string id = find_job(context, caller, request.capture("video_id")).id;
-  auto stream = open_stream(context, {caller.key_id, caller.admin(), id});
+  auto stream = open_stream(context, request, id);
   // Asked again, now that the stream hears of every change: nothing falls between the two.
   const auto job = context.store.job(id);
   if (!job) {
@@ -47,7 +52,7 @@ Response video_events(const Context& context, const Request& request) {
 //! Events of all of the caller's videos.
 Response all_events(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
-  auto stream = open_stream(context, {caller.key_id, caller.admin(), ""});
+  auto stream = open_stream(context, request, "");
   if (const int64_t seen = last_event_id(request); seen >= 0) {
     const auto changes = context.store.changed_jobs(seen);
     for (const jobs::Job& job : changes.jobs)

@@ -137,6 +137,7 @@ void add_videos(json& schemas) {
              {"waits_for", list_of(text())},
              {"joined_by", nullable(text())},
              {"upscaled_by", nullable(text())},
+             {"cards", nullable(list_of(answer({{"video", text()}, {"joined_by", nullable(text())}})))},
              {"size_bytes", whole()},
              {"expired", flag()},
              {"inference_time_s", nullable(number())},

@@ -40,11 +40,18 @@ void add_library_paths(json& paths) {
   download.parameter(video_id)
       .parameter(query_parameter("format", "png is a ZIP file of frames.", words({"mp4", "webm", "gif", "png"})))
       .errors({404, 410, 412, 416, 507})
+      .answer(202, "application/json", schema_ref("Conversion"), "It is being made: ask again after Retry-After.")
       .plain(304, "The client has it.");
   for (const int status : {200, 206})
     for (const char* type : {"video/mp4", "video/webm", "image/gif", "application/zip"})
       download.answer(status, type, {}, status == 200 ? "The file." : "The part that Range asks for.");
   paths[video + "/download"]["get"] = download;
+  paths[video + "/conversions"]["post"] =
+      Operation("convertVideo", "Make a video in another format, or ask where that stands")
+          .parameter(video_id)
+          .body("ConvertVideo", true, false)
+          .ok("Conversion")
+          .errors({404, 410, 507});
   const json preset_id = path_parameter("preset_id", "A preset's id.");
   paths["/prax/v1/presets"]["get"] = Operation("listPresets", "The caller's presets").ok("PresetList");
   paths["/prax/v1/presets"]["post"] = Operation("createPreset", "Keep settings under a name")
@@ -100,6 +107,14 @@ void add_library_schemas(json& schemas) {
               {"root", text()},
               {"videos", list_of({{"anyOf", {schema_ref("Video"), answer({{"id", text()}, {"deleted", flag()}})}}})},
               {"edges", list_of(answer({{"from", text()}, {"to", text()}, {"kind", text()}}))}});
+  schemas["ConvertVideo"] = request({{"format", words({"webm", "gif", "png"})}}, {"format"});
+  schemas["Conversion"] = answer({{"object", constant("prax.conversion")},
+                                  {"video_id", text()},
+                                  {"format", words({"webm", "gif", "png"})},
+                                  {"status", words({"making", "ready", "failed"})},
+                                  {"progress", whole()},
+                                  {"bytes", nullable(whole())},
+                                  {"error", nullable(answer({{"code", text()}, {"message", text()}}))}});
   schemas["Preset"] = answer({{"id", text()},
                               {"object", constant("prax.preset")},
                               {"name", text()},
@@ -153,7 +168,7 @@ void add_making_schemas(json& schemas, const Settings& settings, const jobs::Mod
   schemas["Storyboard"] = answer({{"id", text()},
                                   {"object", constant("prax.storyboard")},
                                   {"video", schema_ref("Video")},
-                                  {"cards", list_of(answer({{"video", video}, {"joined_by", text()}}))}});
+                                  {"cards", list_of(answer({{"video", video}, {"joined_by", nullable(text())}}))}});
   json estimate = schemas["CreateVideo"];
   estimate["required"] = json::array();
   estimate["properties"]["prompt"] = nullable(text(0, 32000));
@@ -181,6 +196,7 @@ void add_making_schemas(json& schemas, const Settings& settings, const jobs::Mod
                              {"frame_offset", whole()},
                              {"default_frames", whole()},
                              {"most_frames", whole()},
+                             {"most_new_frames", whole()},
                              {"fps", number()},
                              {"most_pixels", whole()},
                              {"default_steps", nullable(whole())},

@@ -120,6 +120,13 @@ json shapes_of(const jobs::CatalogModel& model) {
   return shapes;
 }
 
+//! Frames that one extension adds at most; 0 where there is none.
+int64_t most_new_frames(const pipelines::Limits& limits) {
+  if (!limits.extends_clips) return 0;
+  const int64_t seen = pipelines::context_frames(limits, limits.most_frames);
+  return std::max<int64_t>(1, (limits.most_frames - seen) / limits.frame_group) * limits.frame_group;
+}
+
 json model_object(const Context& context, Planner& planner, const jobs::CatalogModel& model) {
   const pipelines::Limits& l = model.limits;
   const ModelFacts facts = planner.facts(model);
@@ -138,6 +145,7 @@ json model_object(const Context& context, Planner& planner, const jobs::CatalogM
           {"frame_offset", l.frame_offset},
           {"default_frames", l.frames},
           {"most_frames", l.most_frames},
+          {"most_new_frames", most_new_frames(l)},
           {"fps", l.fps},
           {"most_pixels", l.most_pixels},
           {"default_steps", or_null(facts.steps)},

@@ -64,6 +64,11 @@ std::optional<std::pair<jobs::Session, jobs::Key>> Sessions::find(const http::Re
   return std::pair{std::move(*session), std::move(*key)};
 }
 
+std::string Sessions::id_of(const http::Request& request) const {
+  const std::string secret = cookie_of(request);
+  return secret.empty() ? "" : hash_of(secret);
+}
+
 std::string Sessions::close(const http::Request& request) {
   if (const std::string secret = cookie_of(request); !secret.empty()) store_.close_session(hash_of(secret));
   return cookie_ + "=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0";

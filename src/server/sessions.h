@@ -32,6 +32,10 @@ public:
   Opened open(const std::string& key_id, bool secure);
   //! Whoever the request's cookie belongs to; nullopt without a cookie or when its session or key is over.
   std::optional<std::pair<jobs::Session, jobs::Key>> find(const http::Request& request);
+  //! What tells the request's session from others, and no secret; "" without a cookie.
+  std::string id_of(const http::Request& request) const;
+  //! Whether nobody has signed out of it, and it has not expired.
+  bool is_open(const std::string& id) { return store_.session(id).has_value(); }
   bool has_cookie(const http::Request& request) const { return !cookie_of(request).empty(); }
   //! Ends the request's session. The Set-Cookie header's value that makes the browser forget it.
   std::string close(const http::Request& request);

@@ -1,6 +1,6 @@
 #include <algorithm>
+#include <cmath>
 
-#include "base/error.h"
 #include "media/cut.h"
 #include "server/errors.h"
 #include "server/job_draft.h"
@@ -19,23 +19,31 @@ Response storyboard_response(const Context& context, const jobs::Job& whole) {
   json cards = json::array();
   for (const jobs::StoryboardCard& card : whole.settings.cards) {
     const auto job = context.store.job(card.job_id);
-    cards.push_back({{"video", job ? video_object(*job) : deleted_object(card.job_id)}, {"joined_by", card.joined_by}});
+    cards.push_back({{"video", job ? video_object(*job) : deleted_object(card.job_id)},
+                     {"joined_by", card.joined_by.empty() ? json() : json(card.joined_by)}});
   }
   const std::string id = "storyboard_" + whole.id.substr(whole.id.find('_') + 1);
   return json_response({{"id", id}, {"object", "prax.storyboard"}, {"video", video_object(whole)}, {"cards", cards}});
 }
 
+//! What leads over to a picture or a clip takes about so long.
+constexpr double transition_seconds = 0.7;
+
 //! A clip of the whole: there already, or made by a card's job.
 struct Shot {
   std::string id;
   std::optional<jobs::Job> there;
+  int width = 0, height = 0;
   int64_t frames = 0;
   double fps = 0;
-  std::optional<double> end;  //!< only so much of it
+  std::optional<double> end = {};  //!< only so much of it
+
+  //! Frames of what is kept.
+  int64_t kept() const { return end ? media::count_cut_frames({{{}, 0, end, 0}}, {{frames, fps}}, fps) : frames; }
 };
 
 //! A storyboard on its way to the queue: each card is a job (or a video that is there), a card that continues the one
-//! before is an extension of it, and one more job joins what is not joined by that.
+//! before is an extension of it or a transition from it, and one more job joins what is not joined by that.
 class Board {
 public:
   Board(const Context& context, Request& request)
@@ -58,59 +66,94 @@ private:
   struct Card {
     std::optional<jobs::NewJob> made;
     std::optional<CheckedMedia> picture;
-    std::optional<jobs::Job> job;
-    std::string joined_by;
+    std::optional<jobs::Job> job;  //!< the clip that is there
+    std::string joined_by;         //!< "" of the first one
+  };
+
+  //! One card's fields.
+  struct Wish {
+    std::string path;
+    std::string prompt;
+    std::optional<double> seconds;
+    bool joins = false;  //!< to the card before, where the model can
   };
 
   void read_card(const json& element) {
     constexpr size_t longest_id = 200, longest_url = 20'971'520;
-    const size_t index = cards_.size();
-    const std::string path = "cards[" + std::to_string(index) + "]";
-    FieldReader reader(draft_.fields().form(), element, path);
+    Wish wish;
+    wish.path = "cards[" + std::to_string(cards_.size()) + "]";
+    FieldReader reader(draft_.fields().form(), element, wish.path);
     const std::string source = reader.one_of({"video", "image"});
-    const auto prompt = reader.text("prompt", 0, most_prompt_characters);
-    const auto seconds = reader.number("seconds", 0.01, context_.settings.max_seconds);
+    wish.prompt = reader.text("prompt", 0, most_prompt_characters).value_or("");
+    wish.seconds = reader.number("seconds", 0.01, context_.settings.max_seconds);
     const std::string join = reader.text("join", 1, 10).value_or("auto");
-    if (join != "auto" && join != "cut") throw bad_field(path + ".join", "'join' must be auto or cut");
+    if (join != "auto" && join != "cut") throw bad_field(wish.path + ".join", "'join' must be auto or cut");
+    wish.joins = join == "auto" && !shots_.empty() && draft_.model().limits.extends_clips;
     Card card;
     if (source == "video") {
-      card.job = draft_.finished_job(reader.require_text("video", 1, longest_id), path + ".video");
-      card.joined_by = "cut";
-      reader.finish();
-      add_clip(*card.job, seconds);
-      cards_.push_back(std::move(card));
-      return;
-    }
-    if (source == "image") {
-      http::Spool picture = read_url(context_, reader.require_text("image", 1, longest_url), path + ".image");
+      card.job = draft_.finished_job(reader.require_text("video", 1, longest_id), wish.path + ".video");
+    } else if (source == "image") {
+      http::Spool picture = read_url(context_, reader.require_text("image", 1, longest_url), wish.path + ".image");
       if (!draft_.model().limits.takes_picture)
-        throw bad_field(path + ".image", "The model '" + draft_.model().name + "' makes videos from text alone",
+        throw bad_field(wish.path + ".image", "The model '" + draft_.model().name + "' makes videos from text alone",
                         "unsupported_parameter");
-      card.picture = check_media(context_, picture, Wanted::picture, path + ".image");
+      card.picture = check_media(context_, picture, Wanted::picture, wish.path + ".image");
     }
     reader.finish();
-    if (!seconds) throw missing_field(path + ".seconds");
-    if (!card.picture && (!prompt || prompt->empty())) throw missing_field(path + ".prompt");
-    const bool goes_on =
-        !card.picture && join == "auto" && !shots_.empty() && !shots_.back().end && draft_.model().limits.extends_clips;
-    card.made = goes_on ? extension(*seconds) : beginning(*seconds);
-    card.made->prompt = prompt.value_or("");
-    constexpr uint64_t seeds = uint64_t{1} << 32;
-    card.made->settings.seed = (draft_.job().settings.seed + index) % seeds;
-    if (card.picture) card.made->settings.image = "input_reference";
-    card.joined_by = goes_on ? "extension" : "cut";
-    card.made->settings.joined_by = card.joined_by;
-    if (goes_on) shots_.pop_back();  // its clip is the beginning of this one's
-    shots_.push_back({card.made->id, {}, frames_of(*card.made), card.made->settings.fps, {}});
+    if (source == "video")
+      take_clip(wish, card);
+    else
+      take_words(wish, card);
     cards_.push_back(std::move(card));
   }
 
-  static int64_t frames_of(const jobs::NewJob& job) { return std::llround(job.seconds * job.settings.fps) + 1; }
+  //! A card of words, with or without a picture.
+  void take_words(const Wish& wish, Card& card) {
+    if (!wish.seconds) throw missing_field(wish.path + ".seconds");
+    if (!card.picture && wish.prompt.empty()) throw missing_field(wish.path + ".prompt");
+    // A picture inside of a clip is a condition, and so is the end of a clip that is not taken whole.
+    const bool by_conditions = card.picture || (!shots_.empty() && shots_.back().end);
+    const bool goes_on = wish.joins && (!by_conditions || draft_.model().limits.takes_conditions);
+    card.made = goes_on ? extension(*wish.seconds, card.picture.has_value()) : beginning(*wish.seconds);
+    if (card.picture && !goes_on) card.made->settings.image = picture_name;
+    set_words(wish, *card.made);
+    follow(card, !goes_on ? "cut" : card.picture ? "conditions" : "extension");
+    if (goes_on) shots_.pop_back();  // its clip is the beginning of this one's
+    add_made(*card.made);
+  }
 
-  void add_clip(const jobs::Job& clip, std::optional<double> seconds) {
-    Shot shot{clip.id, clip, server::frames_of(clip), clip.settings.fps, {}};
-    if (seconds && *seconds < clip.seconds) shot.end = seconds;
-    shots_.push_back(std::move(shot));
+  //! A card that is a clip: the model leads over to it where it can.
+  void take_clip(const Wish& wish, Card& card) {
+    const jobs::Job& clip = *card.job;
+    Shot shot{clip.id, clip, clip.settings.width, clip.settings.height, server::frames_of(clip), clip.settings.fps};
+    if (wish.seconds && *wish.seconds < clip.seconds) shot.end = wish.seconds;
+    if (wish.joins && draft_.model().limits.takes_conditions && shot.fps == shots_.back().fps) {
+      card.made = transition(shot);
+      set_words(wish, *card.made);
+      if (wish.prompt.empty()) card.made->prompt = clip.prompt;
+      follow(card, "conditions");
+      shots_.pop_back();
+      add_made(*card.made);
+    } else {
+      follow(card, "cut");
+      shots_.push_back(std::move(shot));
+    }
+  }
+
+  void set_words(const Wish& wish, jobs::NewJob& job) const {
+    constexpr uint64_t seeds = uint64_t{1} << 32;
+    job.prompt = wish.prompt;
+    job.settings.seed = (draft_.job().settings.seed + cards_.size()) % seeds;
+  }
+
+  void follow(Card& card, const std::string& how) const {
+    if (!cards_.empty()) card.joined_by = how;
+    if (card.made) card.made->settings.joined_by = card.joined_by;
+  }
+
+  void add_made(const jobs::NewJob& job) {
+    const jobs::Settings& s = job.settings;
+    shots_.push_back({job.id, {}, s.width, s.height, std::llround(job.seconds * s.fps) + 1, s.fps});
   }
 
   //! What all cards have in common.
@@ -133,22 +176,56 @@ private:
     return job;
   }
 
-  jobs::NewJob extension(double seconds) {
+  //! A job that goes on from the last shot, as an input called "video".
+  jobs::NewJob continuation(jobs::JobKind kind) {
     const Shot& before = shots_.back();
-    jobs::NewJob job = outline(jobs::JobKind::extension);
-    job.settings.extend = "video";
+    jobs::NewJob job = outline(kind);
     job.source_id = before.id;
-    if (before.there) {
-      const jobs::Settings& made = before.there->settings;
-      const auto shape =
-          jobs::ModelCatalog::snapped(draft_.model(), {made.width, made.height, {}, before.frames, made.fps});
-      job.settings.width = shape.width;
-      job.settings.height = shape.height;
-      job.settings.fps = shape.fps;
-    }
+    const auto shape = jobs::ModelCatalog::snapped(
+        draft_.model(), {before.width, before.height, {}, draft_.model().limits.frames, before.fps});
+    job.settings.width = shape.width;
+    job.settings.height = shape.height;
+    job.settings.fps = shape.fps;
     job.inputs = {input_of(before, "video")};
     if (!before.there) job.waits_for = {before.id};
-    plan_extension(draft_.model(), before.frames, seconds, job);
+    return job;
+  }
+
+  jobs::NewJob extension(double seconds, bool to_picture) {
+    const Shot& before = shots_.back();
+    const pipelines::Limits& limits = draft_.model().limits;
+    jobs::NewJob job = continuation(jobs::JobKind::extension);
+    jobs::Settings& s = job.settings;
+    s.extend = "video";
+    plan_extension(draft_.model(), before.kept(), seconds, job);
+    const int64_t seen = pipelines::context_frames(limits, before.kept());
+    if (before.end) {  // its last frames are not those of the file
+      s.extend.clear();
+      s.conditions = {{.input = "video", .frame = 0, .strength = 1.0, .from = before.kept() - seen, .count = seen}};
+      s.parts = {{.input = "video", .end = before.end}, {.input = "", .crossfade = static_cast<double>(seen) / s.fps}};
+    }
+    if (to_picture) s.conditions.push_back({.input = picture_name, .frame = place_of_picture(seen, s)});
+    require_length(context_, job.seconds, "cards");
+    return job;
+  }
+
+  //! The frame where a picture stands in a shot that leads over to it: the first of a group, as the model counts them,
+  //! or the last frame of all where there is but one group.
+  int64_t place_of_picture(int64_t seen, const jobs::Settings& s) const {
+    const int64_t group = draft_.model().limits.frame_group;
+    const int64_t groups = (s.frames - seen) / group;
+    if (groups < 2) return s.frames - 1;
+    const int64_t wanted = std::llround(transition_seconds * s.fps / static_cast<double>(group));
+    return seen + std::clamp<int64_t>(wanted, 1, groups - 1) * group;
+  }
+
+  jobs::NewJob transition(const Shot& to) {
+    const Shot& before = shots_.back();
+    jobs::NewJob job = continuation(jobs::JobKind::blend);
+    job.inputs.push_back(input_of(to, "clip"));
+    job.more_sources = {{to.id, std::string(name_of(jobs::JobKind::blend))}};
+    plan_transition(draft_.model(), {"video", before.kept(), before.end}, {"clip", to.kept(), to.end},
+                    transition_seconds, job);
     require_length(context_, job.seconds, "cards");
     return job;
   }
@@ -212,7 +289,7 @@ private:
         if (!card.made) continue;
         if (card.picture) {
           stored.push_back(card.made->id);
-          card.made->inputs.push_back(store_input(context_, card.made->id, "input_reference", *card.picture));
+          card.made->inputs.push_back(store_input(context_, card.made->id, picture_name, *card.picture));
         }
         all.push_back(std::move(*card.made));
       }
@@ -229,6 +306,7 @@ private:
     }
   }
 
+  static constexpr const char* picture_name = "input_reference";
   const Context& context_;
   mutable JobDraft draft_;
   std::vector<Card> cards_;

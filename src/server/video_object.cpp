@@ -29,6 +29,14 @@ json character_list(const jobs::Settings& settings) {
   return list;
 }
 
+//! Of a storyboard's joined video; null of others.
+json card_list(const jobs::Settings& settings) {
+  json list;
+  for (const auto& card : settings.cards)
+    list.push_back({{"video", card.job_id}, {"joined_by", card.joined_by.empty() ? json() : json(card.joined_by)}});
+  return list;
+}
+
 //! Settings beyond the API that have a value.
 void add_settings(json& video, const jobs::Settings& settings) {
   video["seed"] = settings.seed;
@@ -78,6 +86,7 @@ json video_object(const jobs::Job& job) {
   video["folder"] = job.folder;
   video["waits_for"] = job.waits_for;
   video["joined_by"] = settings.joined_by.empty() ? json() : json(settings.joined_by);
+  video["cards"] = card_list(settings);
   video["upscaled_by"] = settings.upscaled_by.empty() ? json() : json(settings.upscaled_by);
   uint64_t bytes = 0;
   for (const auto& result : job.results) bytes += result.bytes;

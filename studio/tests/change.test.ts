@@ -18,9 +18,11 @@ async function make(page: Page, form: ReturnType<Page['getByRole']>): Promise<st
   return id
 }
 
+let kite = ''
+
 test.beforeEach(async ({ studio }) => {
-  const id = await made(studio, { prompt: 'a red kite over a meadow' })
-  await visit(studio, `/clip/${id}`)
+  kite ||= await made(studio, { prompt: 'a red kite over a meadow' })
+  await visit(studio, `/clip/${kite}`)
   await expect(studio.locator('.player video')).toBeVisible()
 })
 
@@ -93,6 +95,24 @@ test('the family tree leads from clip to clip', async ({ studio }) => {
   await expect(family.getByRole('link', { name: 'a purple kite (remix)' })).toHaveAttribute('href', `/clip/${child}`)
 })
 
+test('the family tree knows the clip that a character is', async ({ studio }) => {
+  const fox = studio.url().split('/').at(-1)!
+  const id = await studio.evaluate(async (clip) => {
+    const form = new FormData()
+    form.set('name', 'Kite')
+    form.set('video', await (await fetch(`/v1/videos/${clip}/content`)).blob(), 'kite.mp4')
+    const character = (await (await fetch('/v1/videos/characters', { method: 'POST', body: form })).json()).id
+    const body = JSON.stringify({ prompt: 'the kite meets a bird', character, steps: 2 })
+    return (await (await fetch('/v1/videos', { method: 'POST', headers: { 'content-type': 'application/json' }, body })).json()).id
+  }, fox)
+  await finished(studio, id)
+  await visit(studio, `/clip/${id}`)
+  const family = studio.getByRole('region', { name: 'Family tree' })
+  await expect(family.getByText('character', { exact: true })).toBeVisible()
+  await expect(family.getByRole('link', { name: 'the kite meets a bird (character)' })).toBeVisible()
+  await expect(family.getByRole('link', { name: 'a red kite over a meadow' })).toHaveAttribute('href', `/clip/${fox}`)
+})
+
 test('make again with a change brings the settings back', async ({ studio }) => {
   await studio.getByRole('button', { name: 'Make again with a change' }).click()
   const prompt = studio.getByLabel('What should be seen?')
@@ -101,6 +121,19 @@ test('make again with a change brings the settings back', async ({ studio }) => 
   await prompt.fill('a red kite over the sea')
   await prompt.press('Enter')
   await expect(studio.getByRole('group', { name: 'Video: a red kite over the sea' }).locator('video')).toBeVisible()
+})
+
+test('a remix is made again where remixes are made, with its words and its strength', async ({ studio }) => {
+  const source = studio.url()
+  let form = await tool(studio, 'Remix')
+  await form.getByLabel('What should be seen?').fill('a kite of glass')
+  await form.getByRole('slider').fill('0.3')
+  await make(studio, form)
+  await studio.getByRole('button', { name: 'Make again with a change' }).click()
+  await expect(studio).toHaveURL(source)
+  form = studio.getByRole('group', { name: 'Remix', exact: true })
+  await expect(form.getByLabel('What should be seen?')).toHaveValue('a kite of glass')
+  await expect(form.getByRole('slider')).toHaveValue('0.3')
 })
 
 test('every format can be downloaded', async ({ studio }) => {
@@ -116,6 +149,34 @@ test('every format can be downloaded', async ({ studio }) => {
     const bytes = readFileSync(await file.path())
     expect(bytes.subarray(at, at + magic.length).toString('latin1')).toBe(magic)
   }
+})
+
+test('a long conversion shows that it is made, and goes on while one is elsewhere', async ({ studio }) => {
+  const id = studio.url().split('/').at(-1)!
+  const long = await studio.evaluate(async (video) => {
+    const body = JSON.stringify({ parts: Array(40).fill({ video }), title: 'a long film' })
+    return (await (await fetch('/prax/v1/videos/cut', { method: 'POST', headers: { 'content-type': 'application/json' }, body })).json()).id
+  }, id)
+  await finished(studio, long)
+  await visit(studio, `/clip/${long}`)
+  const files: string[] = []
+  studio.on('download', (file) => files.push(file.suggestedFilename()))
+  const download = studio.waitForEvent('download')
+  await studio.getByRole('button', { name: 'Download' }).click()
+  await studio.getByRole('menuitem', { name: 'WebM film' }).click()
+  await expect(studio.getByRole('progressbar', { name: /WebM film: being made/ })).toBeVisible()
+  // Whoever asks for the same hears where it stands.
+  const second = await studio.evaluate(async (video) => {
+    const body = '{"format":"webm"}'
+    return (await fetch(`/prax/v1/videos/${video}/conversions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).json()
+  }, long)
+  expect(['making', 'ready']).toContain(second.status)
+  // Other pages answer meanwhile, and the file comes all the same.
+  await studio.getByRole('link', { name: 'Library', exact: true }).click()
+  await expect(studio.getByRole('link', { name: 'a long film' })).toBeVisible()
+  expect((await download).suggestedFilename()).toBe('a long film.webm')
+  await studio.waitForTimeout(500)
+  expect(files).toEqual(['a long film.webm'])
 })
 
 test('the player steps by frames and plays at other speeds', async ({ studio }) => {

@@ -49,10 +49,13 @@ test('all other keys are revoked at once', async ({ studio, server }) => {
   server.key('two')
   await studio.getByRole('link', { name: 'House' }).click()
   await studio.getByRole('button', { name: 'Revoke all' }).click()
+  const asked: string[] = []
+  studio.on('request', (request) => { if (request.method() !== 'GET') asked.push(request.url()) })
   await studio.getByRole('dialog').getByRole('button', { name: 'Revoke all' }).click()
   await expect(studio.getByRole('row', { name: /^two/ })).toContainText('revoked')
   await expect(studio.getByRole('row', { name: /^one/ })).toContainText('revoked')
   await expect(studio.getByRole('button', { name: 'Revoke all' })).toBeDisabled()
+  expect(asked).toHaveLength(1) // all in one step: none is left over where the connection breaks
   await expect(studio.getByRole('row', { name: /yours/ })).toContainText('active')
 })
 
@@ -67,10 +70,19 @@ test('storage and models are told', async ({ studio, server }) => {
   await expect(nano).toContainText(/\d+ MB/)
 })
 
-test('signing out ends the session', async ({ studio }) => {
+test('signing out ends the session, in every tab of the browser', async ({ studio, server }) => {
+  const other = await studio.context().newPage()
+  await other.goto(server.url + '/library')
+  await expect(other.getByRole('heading', { name: 'Library' })).toBeVisible()
   await studio.getByRole('button', { name: 'Language, colours, signing out' }).click()
   await studio.getByRole('menuitem', { name: 'Sign out' }).click()
   await expect(studio.getByRole('heading', { name: 'Sign in' })).toBeVisible()
+  await expect(other.getByRole('heading', { name: 'Sign in' })).toBeVisible()
   await studio.reload()
   await expect(studio.getByRole('heading', { name: 'Sign in' })).toBeVisible()
+  // And signing in is for all tabs, too.
+  await other.getByLabel('Key').fill(server.key('back again'))
+  await other.getByRole('button', { name: 'Sign in' }).click()
+  await expect(other.getByRole('heading', { name: 'Library' })).toBeVisible()
+  await expect(studio.getByLabel('What should be seen?')).toBeVisible()
 })

@@ -1,7 +1,7 @@
 import { expect, finished, queued, signedIn, test } from './fixtures'
 import { Server } from './server'
 
-const slow = 1000
+const slow = 400
 
 test('a reload in the middle of a job loses nothing', async ({ studio }) => {
   await studio.getByLabel('What should be seen?').fill('made across a reload')
@@ -9,10 +9,10 @@ test('a reload in the middle of a job loses nothing', async ({ studio }) => {
   await studio.getByLabel('Steps').fill(String(slow))
   await studio.getByRole('button', { name: 'Make it' }).click()
   const queue = studio.getByRole('region', { name: 'Being made' })
-  await expect(queue.getByRole('listitem')).toContainText(/of 1000/)
+  await expect(queue.getByRole('listitem')).toContainText(/of 400/)
   await studio.reload()
   await expect(queue.getByRole('listitem')).toContainText('made across a reload')
-  await expect(queue.getByRole('listitem')).toContainText(/of 1000/)
+  await expect(queue.getByRole('listitem')).toContainText(/of 400/)
   await expect(studio.getByRole('group', { name: 'Video: made across a reload' })).toBeVisible()
 })
 
@@ -31,15 +31,15 @@ test('two tabs agree', async ({ studio, browser, server }) => {
 test('a server that stops in the middle of a job comes back with it, and the page too', async ({ browser }) => {
   const server = await new Server().start()
   const { context, page } = await signedIn(browser, server)
-  const id = await queued(page, { prompt: 'made across a restart', steps: 1000 })
+  const id = await queued(page, { prompt: 'made across a restart', steps: slow })
   const queue = page.getByRole('region', { name: 'Being made' })
-  await expect(queue.getByRole('listitem')).toContainText(/\d+ of 1000/)
+  await expect(queue.getByRole('listitem')).toContainText(/\d+ of 400/)
   await server.stop()
   await expect(page.getByText('The server does not answer.')).toBeVisible()
   await server.start()
   await expect(page.getByText('The server does not answer.')).toBeHidden()
   // Still signed in, and the job goes on where it was.
-  await expect(queue.getByRole('listitem')).toContainText(/\d+ of 1000/)
+  await expect(queue.getByRole('listitem')).toContainText(/\d+ of 400/)
   await finished(page, id)
   await expect(page.getByRole('group', { name: 'Video: made across a restart' }).locator('video')).toBeVisible()
   await context.close()

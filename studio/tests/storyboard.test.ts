@@ -1,7 +1,8 @@
-import { durationOf, expect, expectMoving, test } from './fixtures'
+import { durationOf, expect, expectMoving, made, test } from './fixtures'
 import { png } from './png'
 
 test('shots of words, of a picture and of a clip become one video that says how they were joined', async ({ studio }) => {
+  await made(studio, { prompt: 'an old film of a pier' })
   await studio.getByRole('link', { name: 'Storyboard' }).click()
   const shot = (n: number) => studio.getByRole('article', { name: `Shot ${n}` })
   const submit = studio.getByRole('button', { name: 'Make the video' })
@@ -10,21 +11,29 @@ test('shots of words, of a picture and of a clip become one video that says how 
   await shot(2).getByRole('textbox').fill('the boat meets a whale')
   await expect(shot(2)).toContainText('Goes on from the shot before')
   await studio.getByRole('button', { name: 'Add a shot' }).click()
-  await shot(3).getByRole('textbox').fill('night falls')
-  await shot(3).getByLabel('Joined by').selectOption('A cut')
-  await expect(shot(3)).toContainText('A cut')
+  await shot(3).getByText('Picture', { exact: true }).click()
+  await expect(shot(3)).toContainText('Leads over to the picture')
+  await shot(3).locator('input[type=file]').setInputFiles({ name: 'x.png', mimeType: 'image/png', buffer: png(128, 128, 120) })
+  await shot(3).getByRole('textbox').fill('fog')
   await studio.getByRole('button', { name: 'Add a shot' }).click()
-  await shot(4).getByText('Picture', { exact: true }).click()
-  await shot(4).locator('input[type=file]').setInputFiles({ name: 'x.png', mimeType: 'image/png', buffer: png(128, 128, 120) })
-  await shot(4).getByRole('textbox').fill('fog')
-  await expect(studio.getByText('4 shots')).toBeVisible()
+  await shot(4).getByText('Clip', { exact: true }).click()
+  await shot(4).getByRole('button', { name: 'Choose a clip…' }).click()
+  await studio.getByRole('dialog').getByRole('button', { name: 'an old film of a pier' }).first().click()
+  await expect(shot(4)).toContainText('Leads over to the clip')
+  await shot(4).getByRole('slider').fill('12')
+  await expect(shot(4)).toContainText('1 s')
+  await studio.getByRole('button', { name: 'Add a shot' }).click()
+  await shot(5).getByRole('textbox').fill('night falls')
+  await shot(5).getByLabel('Joined by').selectOption('A cut')
+  await expect(shot(5).locator('.joint')).toHaveText('A cut')
+  await expect(studio.getByText('5 shots')).toBeVisible()
   await studio.getByLabel('Title of the whole').fill('The boat')
   await submit.click()
 
   const last = studio.getByRole('region', { name: 'Last storyboard' })
-  await expect(last.getByRole('listitem')).toHaveCount(4)
-  await expect(last.getByRole('listitem').nth(1)).toContainText('Goes on from the shot before')
-  await expect(last.getByRole('listitem').nth(2)).toContainText('A cut')
+  const how = ['The beginning', 'Goes on from the shot before', 'Leads over to the picture', 'Leads over to the clip', 'A cut']
+  await expect(last.getByRole('listitem')).toHaveCount(how.length)
+  for (const [i, words] of how.entries()) await expect(last.getByRole('listitem').nth(i)).toContainText(words)
   const video = last.locator('.player video')
   await expect(video).toBeVisible({ timeout: 60_000 })
   await expect.poll(() => durationOf(video)).toBeGreaterThan(5)
@@ -34,6 +43,26 @@ test('shots of words, of a picture and of a clip become one video that says how 
   await studio.reload()
   await expect(shot(2).getByRole('textbox')).toHaveValue('the boat meets a whale')
   await expect(last.locator('.player video')).toBeVisible()
+  await expect(last.getByRole('listitem').nth(3)).toContainText('Leads over to the clip')
+
+  // The record of the whole says it, too, and leads to each shot.
+  await last.getByRole('link', { name: 'The boat' }).click()
+  const settings = studio.getByRole('region', { name: 'Settings' })
+  const joints = ['The beginning', 'goes on from the one before', 'by a generated transition', 'by a generated transition', 'by a cut']
+  for (const [i, words] of joints.entries()) {
+    await expect(settings.getByText(`Shot ${i + 1}`, { exact: true })).toBeVisible()
+    await expect(settings.getByRole('link', { name: words }).first()).toBeVisible()
+  }
+  await expect(studio.getByRole('region', { name: 'Family tree' }).getByText('storyboard').first()).toBeVisible()
+
+  // Made again with a change: the shots are on the table as they were.
+  await studio.getByRole('button', { name: 'Make again with a change' }).click()
+  await expect(studio.getByRole('article')).toHaveCount(5)
+  await expect(shot(2).getByRole('textbox')).toHaveValue('the boat meets a whale')
+  await expect(shot(3)).toContainText('Leads over to the picture')
+  await expect(shot(4).getByRole('img', { name: 'an old film of a pier' })).toBeVisible()
+  await expect(shot(5).getByLabel('Joined by')).toHaveValue('cut')
+  await expect(studio.getByText('Shot 3 needs')).toBeVisible()
 })
 
 test('shots are moved and removed by the keyboard', async ({ studio }) => {

@@ -149,30 +149,86 @@ def test_extend_before(browser, clips):
     browser.json("POST", "/v1/videos/extensions", {**body, "direction": "up"}, status=400)
 
 
+def joints(browser, cards, **more):
+    """A storyboard of these cards: what was answered, and how each card is joined."""
+    made = browser.json("POST", "/prax/v1/storyboards", {"model": "nano", "seed": 40, "cards": cards, **QUICK, **more})
+    return made, [card["joined_by"] for card in made["cards"]]
+
+
+def picture_url():
+    return "data:image/png;base64," + base64.b64encode(png()).decode()
+
+
 def test_storyboard(browser, clips):
-    picture = "data:image/png;base64," + base64.b64encode(png()).decode()
-    made = browser.json("POST", "/prax/v1/storyboards", {
-        "model": "nano", "title": "A day", "seed": 40, **QUICK,
-        "cards": [{"prompt": "dawn", "seconds": 1}, {"prompt": "noon", "seconds": 1},
-                  {"image": picture, "prompt": "a picture", "seconds": 1}, {"video": clips[1], "seconds": 1},
-                  {"prompt": "dusk", "seconds": 1, "join": "cut"}]})
+    made, how = joints(browser, title="A day", cards=[
+        {"prompt": "dawn", "seconds": 1}, {"prompt": "noon", "seconds": 1},
+        {"image": picture_url(), "prompt": "a picture", "seconds": 1}, {"video": clips[1], "seconds": 1},
+        {"prompt": "dusk", "seconds": 1, "join": "cut"}, {"image": picture_url(), "seconds": 1, "join": "cut"}])
     assert made["id"].startswith("storyboard_")
-    assert [card["joined_by"] for card in made["cards"]] == ["cut", "extension", "cut", "cut", "cut"]
+    assert how == [None, "extension", "conditions", "conditions", "cut", "cut"]
     assert [card["video"]["seed"] for card in made["cards"]][:2] == [40, 41]
-    assert made["cards"][3]["video"]["id"] == clips[1]
     whole, cards = made["video"], [card["video"] for card in made["cards"]]
+    assert [card["kind"] for card in cards] == ["create", "extension", "extension", "blend", "create", "create"]
     assert whole["kind"] == "storyboard" and whole["title"] == "A day" and "noon" in whole["prompt"]
     assert whole["status"] == "queued" and len(whole["waits_for"]) == 3
-    assert cards[1]["waits_for"] == [cards[0]["id"]]
+    assert cards[1]["waits_for"] == [cards[0]["id"]] and cards[3]["waits_for"] == [cards[2]["id"]]
     done = wait_in(browser, whole["id"])
     assert done["seconds"] == whole["seconds"]
-    assert len(Film(browser, whole["id"]).shades) == round(float(done["seconds"]) * FPS) + 1
+    film = Film(browser, whole["id"])
+    assert len(film.shades) == round(float(done["seconds"]) * FPS) + 1
+    # The clip's first second is there as it was; what leads over to it fades into its first nine frames.
+    leads = Film(browser, cards[3]["id"]).shades
+    assert len(leads) == round(float(cards[3]["seconds"]) * FPS) + 1
+    assert all(abs(a - b) < 3 for a, b in zip(leads[-3:], Film(browser, clips[1]).shades[9:12]))
+    # The record of the whole says how each card was joined.
+    record = [{"video": card["id"], "joined_by": join} for card, join in zip(cards, how)]
+    assert done["cards"] == record and cards[0]["cards"] is None
     family = browser.json("GET", f"/prax/v1/videos/{whole['id']}/family")
     kinds = {(edge["from"], edge["to"]): edge["kind"] for edge in family["edges"]}
-    assert kinds[cards[0]["id"], cards[1]["id"]] == "extension"
+    assert kinds[cards[0]["id"], cards[1]["id"]] == "extension" and kinds[clips[1], cards[3]["id"]] == "blend"
     assert all(kinds[card["id"], whole["id"]] == "storyboard" for card in cards)
     proof = browser.json("GET", f"/prax/v1/videos/{whole['id']}/provenance")
     assert all(len(entry["sha256"]) == 64 for entry in proof["inputs"])
+    assert [card.get("joined_by") for card in proof["settings"]["cards"]] == how
+    assert b'joined_by' in browser.send("GET", f"/v1/videos/{whole['id']}/content")[2], "the file does not say it"
+
+
+def test_a_storyboard_leads_over_to_a_picture(browser, clips):
+    """The picture is a condition inside of the extension, a group of frames behind those that are repeated."""
+    shown = "data:image/png;base64," + base64.b64encode(png(128, 128, 255)).decode()
+    words = {"prompt": "a dark night", "seconds": 1.33}
+    made, how = joints(browser, [{"video": clips[0]}, {**words, "image": shown}], steps=8)
+    plain, _ = joints(browser, [{"video": clips[0]}, words], steps=8)
+    assert how == [None, "conditions"]
+    shots = [board["cards"][1]["video"]["id"] for board in (made, plain)]
+    for shot in shots:
+        wait_in(browser, shot)
+    films = [Film(browser, shot).shades for shot in shots]
+    assert len(films[0]) == FRAMES + 16, "a shot of 1.33 seconds"
+    differ = [abs(a - b) for a, b in zip(*films)]
+    assert max(differ[:FRAMES - 9]) < 1 and films[0][-8:] != films[1][-8:], "the picture changes nothing"
+    proof = browser.json("GET", f"/prax/v1/videos/{shots[0]}/provenance")
+    assert proof["settings"]["conditions"] == [{"input": "input_reference", "frame": 17, "strength": 1.0}]
+    assert [entry["media_type"] for entry in proof["inputs"]] == ["video/mp4", "image/png"]
+
+
+def test_a_storyboard_goes_on_from_part_of_a_clip(browser, clips):
+    made, how = joints(browser, [{"video": clips[0], "seconds": 1}, {"prompt": "and then", "seconds": 0.6}])
+    assert how == [None, "extension"]
+    shot = made["cards"][1]["video"]
+    wait_in(browser, made["video"]["id"])
+    shades, clip = Film(browser, shot["id"]).shades, Film(browser, clips[0]).shades
+    assert len(shades) == 12 + 8 and all(abs(a - b) < 3 for a, b in zip(shades[:3], clip[:3]))
+
+
+def test_a_storyboard_cuts_where_the_model_joins_nothing(tmp_path, serve):
+    tiny = pathlib.Path(__file__).parents[1] / "data/cases/cogvideox_5b_i2v/checkpoint"
+    browser = Browser(serve(tmp_path / "data", "--model", f"tiny={tiny}", "--no-keys", "--workers", "0"))
+    able = next(model for model in browser.json("GET", "/prax/v1/models")["data"] if model["id"] == "tiny")
+    assert not able["can"]["extend"] and able["most_new_frames"] == 0
+    card = {"image": picture_url(), "prompt": "x", "seconds": 1}
+    made = browser.json("POST", "/prax/v1/storyboards", {"model": "tiny", "cards": [card, card]})
+    assert [card["joined_by"] for card in made["cards"]] == [None, "cut"]
 
 
 def test_a_storyboard_fails_with_its_card(idle_server):
@@ -208,7 +264,7 @@ def test_storyboards_are_made_once(idle_server):
     browser.json("DELETE", "/v1/videos/" + ids[2])
     cards = make(body)["cards"]
     assert [card["video"]["id"] for card in cards] == ids and cards[2]["video"]["deleted"]
-    assert [card["joined_by"] for card in cards] == ["cut", "extension", "cut"]
+    assert [card["joined_by"] for card in cards] == [None, "extension", "conditions"]
     assert browser.json("POST", "/prax/v1/storyboards", body)["id"] != first["id"]
 
 

@@ -2,10 +2,11 @@
 
 import io
 import json
+import time
 import zipfile
 
 import pytest
-from conftest import Browser, wait_in
+from conftest import Browser, wait, wait_in
 
 QUICK = {"steps": 1}
 
@@ -115,13 +116,68 @@ def test_family(browser):
     assert {"id": root, "deleted": True} in browser.json("GET", f"/prax/v1/videos/{child}/family")["videos"]
 
 
+def download(browser, path):
+    """Asks until the file is there."""
+    for _ in range(300):
+        status, headers, content = browser.send("GET", path)
+        if status != 202:
+            return status, headers, content
+        assert headers["retry-after"] == "1" and json.loads(content)["status"] == "making"
+        time.sleep(0.1)
+    raise AssertionError("it is never made")
+
+
+def test_conversions_hold_nothing_up(browser, server):
+    """Ten at once: each asked for many times and made once, while other requests are answered."""
+    long = browser.json("POST", "/v1/videos", {"prompt": "a slow train", **QUICK})["id"]
+    wait_in(browser, long)
+    parts = [{"video": long}] * 12
+    films = [browser.json("POST", "/prax/v1/videos/cut", {"parts": parts})["id"] for _ in range(5)]
+    for film in films:
+        wait_in(browser, film)
+    asked = time.monotonic()
+    for _ in range(4):
+        for film in films:
+            for form in ("webm", "png"):
+                answer = browser.json("POST", f"/prax/v1/videos/{film}/conversions", {"format": form})
+                assert answer["status"] in ("making", "ready") and answer["error"] is None
+                assert browser.send("GET", f"/prax/v1/videos/{film}/download?format={form}")[0] in (200, 202)
+    slowest = 0
+    for _ in range(20):
+        begin = time.monotonic()
+        browser.json("GET", "/prax/v1/library?limit=1")
+        slowest = max(slowest, time.monotonic() - begin)
+    assert time.monotonic() - asked < 20 and slowest < 2
+    for film in films:
+        for form in ("webm", "png"):
+            assert download(browser, f"/prax/v1/videos/{film}/download?format={form}")[0] == 200
+        made = browser.json("POST", f"/prax/v1/videos/{film}/conversions", {"format": "webm"})
+        assert made["status"] == "ready" and made["progress"] == 100 and made["bytes"] > 0
+        times = [(server.data / f"storage/results/{film}/formats/video.{ending}").stat().st_mtime for ending in ("webm", "zip")]
+        assert download(browser, f"/prax/v1/videos/{film}/download?format=webm")[0] == 200
+        assert (server.data / f"storage/results/{film}/formats/video.webm").stat().st_mtime == times[0], "made twice"
+    browser.json("POST", f"/prax/v1/videos/{films[0]}/conversions", {"format": "mp4"}, status=400)
+
+
+def test_family_of_a_character(client, browser):
+    """A video made with a character points to the video whose file the character was made from."""
+    root = client.videos.create(prompt="a fox", extra_body=QUICK)
+    wait(client, root.id)
+    file = ("fox.mp4", client.videos.download_content(root.id).read(), "video/mp4")
+    fox = client.videos.create_character(name="Fox", video=file)
+    made = client.videos.create(prompt="the fox runs", extra_body={"character": fox.id, **QUICK})
+    family = browser.json("GET", f"/prax/v1/videos/{made.id}/family")
+    assert family["edges"] == [{"from": root.id, "to": made.id, "kind": "character"}]
+    assert {video["id"] for video in family["videos"]} == {root.id, made.id}
+
+
 def test_downloads(browser, server, tmp_path):
     made = wait_in(browser, browser.json("POST", "/v1/videos", {"prompt": "a kite", "title": "Kite é", "seed": 5, **QUICK})["id"])
     path = f"/prax/v1/videos/{made['id']}/download?format="
     sizes = {}
     for form, kind, magic in (("mp4", "video/mp4", b"ftyp"), ("webm", "video/webm", b"\x1aE\xdf\xa3"),
                               ("gif", "image/gif", b"GIF89a"), ("png", "application/zip", b"PK\x03\x04")):
-        status, headers, content = browser.send("GET", path + form)
+        status, headers, content = download(browser, path + form)
         assert status == 200 and headers["content-type"] == kind and magic in content[:16], form
         assert headers["content-disposition"].startswith("attachment") and "Kite" in headers["content-disposition"]
         # The same file again, and parts of it.

@@ -53,6 +53,31 @@ def test_sign_in_with_the_printed_address(studio):
     assert studio.token not in log
 
 
+def test_signing_out_ends_the_streams_of_all_tabs(studio):
+    here, elsewhere = Browser(studio), Browser(studio)
+    here.sign_in()
+    elsewhere.sign_in()
+
+    def listen(browser):
+        connection = studio.connect()
+        connection.sendall(f"GET /prax/v1/events HTTP/1.1\r\nHost: x\r\nCookie: {browser.cookie}\r\n\r\n".encode())
+        assert b" 200 " in connection.recv(65536)
+        return connection
+    tabs, other = [listen(here), listen(here)], listen(elsewhere)
+    assert here.send("DELETE", "/prax/v1/session")[0] == 204
+    for tab in tabs:
+        tab.settimeout(5)
+        while tab.recv(65536):
+            pass
+        tab.close()
+    other.settimeout(0.7)
+    with pytest.raises(TimeoutError):
+        while other.recv(65536):
+            pass
+        raise AssertionError("another browser's stream was ended, too")
+    other.close()
+
+
 def test_wrong_tokens_and_other_origins(studio):
     browser = Browser(studio)
     assert browser.send("POST", "/prax/v1/session", {"token": "0" * 64})[0] == 401

@@ -1,7 +1,7 @@
 //! Calls to the server. Every address is of this origin; the session's cookie goes along by itself.
 
 import type {
-  AuditEntry, Estimate, Family, Key, LibraryPage, LibraryQuery, Model, Part, Preset, Session, Settings, Storage,
+  AuditEntry, Conversion, Estimate, Family, Key, LibraryPage, LibraryQuery, Model, Part, Preset, Session, Settings, Storage,
   StoryboardBody, StoryboardMade, Video,
 } from './types'
 
@@ -82,6 +82,7 @@ export const videos = {
     call<Video>('PATCH', `/prax/v1/videos/${part(id)}`, change),
   cancel: (id: string) => post<Video>(`/prax/v1/videos/${part(id)}/cancel`, undefined),
   remove: (id: string) => call<unknown>('DELETE', `/v1/videos/${part(id)}`),
+  convert: (id: string, format: string) => post<Conversion>(`/prax/v1/videos/${part(id)}/conversions`, { format }),
   family: (id: string) => get<Family>(`/prax/v1/videos/${part(id)}/family`),
 }
 
@@ -117,6 +118,9 @@ export const keys = {
   rotate: (id: string) => post<Key & { key: string }>(`/prax/v1/keys/${part(id)}/rotate`, undefined),
   revoke: (id: string, cancel: boolean) =>
     call<unknown>('DELETE', `/prax/v1/keys/${part(id)}${query({ cancel_jobs: cancel })}`),
+  //! All but the caller's own, in one step.
+  revokeOthers: (cancel: boolean) =>
+    post<unknown>('/prax/v1/keys/revoke_all' + query({ keep_own: true, cancel_jobs: cancel }), undefined),
 }
 
 export const storage = () => get<Storage>('/prax/v1/storage')

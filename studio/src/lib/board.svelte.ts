@@ -1,7 +1,8 @@
 //! The storyboard that the user is about to make, and the one made last.
 
 import { remember, remembered } from './memory'
-import type { CardBody, Model, StoryboardMade, Video } from './types'
+import { type Lengths, lengths } from './shapes'
+import type { CardBody, Join, Model, StoryboardMade, Video } from './types'
 
 export interface Card {
   key: number
@@ -13,14 +14,48 @@ export interface Card {
   clip: Video | null
 }
 
-export type Joint = 'begins' | 'extension' | 'picture' | 'cut' | 'cannot'
+//! 'picture' and 'clip': the model leads over to it. 'cannot' and 'rate': cuts that nobody asked for.
+export type Joint = 'begins' | 'extension' | 'picture' | 'clip' | 'cut' | 'cannot' | 'rate'
 
-//! How a card will be joined to the one before it. The server says in the end how it was.
-export function jointOf(card: Card, index: number, model: Model): Joint {
-  if (index === 0) return 'begins'
-  if (card.join === 'cut' || card.kind === 'clip') return 'cut'
-  if (card.kind === 'picture') return 'picture'
-  return model.can.extend ? 'extension' : 'cannot'
+//! How each card will be joined to the one before it, by the server's rules. The server says in the end how it was.
+export function jointsOf(cards: Card[], model: Model): Joint[] {
+  let rate = 0
+  return cards.map((card, index) => {
+    const joint = index === 0 ? 'begins' : jointOf(card, model, rate)
+    const anew = joint !== 'extension' && joint !== 'picture' && joint !== 'clip'
+    if (anew) rate = (card.kind === 'clip' && card.clip?.fps) || model.fps
+    return joint
+  })
+}
+
+function jointOf(card: Card, model: Model, rate: number): Joint {
+  if (card.join === 'cut') return 'cut'
+  if (!model.can.extend || (card.kind !== 'text' && !model.can.conditions)) return 'cannot'
+  if (card.kind === 'clip' && card.clip && card.clip.fps !== rate) return 'rate'
+  return card.kind === 'text' ? 'extension' : card.kind
+}
+
+//! The frames that a card may have; of a shot that goes on, those that are new.
+export function framesOf(card: Card, joint: Joint, model: Model): Lengths & { fps: number } {
+  if (card.kind === 'clip') return { least: 1, most: card.clip ? Math.max(1, Math.round(Number(card.clip.seconds) * card.clip.fps)) : 1, step: 1, fps: card.clip?.fps ?? model.fps }
+  const all = lengths(model)
+  const goesOn = joint === 'extension' || joint === 'picture'
+  return { least: all.step, most: goesOn ? model.most_new_frames : all.most - model.frame_offset, step: all.step, fps: model.fps }
+}
+
+//! What a card comes to: no longer than can be made.
+export function secondsIn(card: Card, joint: Joint, model: Model): number {
+  const { most, fps } = framesOf(card, joint, model)
+  return Math.min(card.seconds, most / fps)
+}
+
+//! What the model puts between a shot and a clip that it leads over to.
+export function transitionSeconds(model: Model): number {
+  const group = model.frame_group
+  const seen = model.most_frames - model.most_new_frames
+  const most = Math.floor((model.most_frames - 2 * seen + model.frame_offset) / group)
+  const groups = Math.min(Math.max(1, most), Math.max(1, Math.round((0.7 * model.fps) / group)))
+  return (groups * group - model.frame_offset) / model.fps
 }
 
 async function dataAddress(picture: Blob): Promise<string> {
@@ -32,9 +67,8 @@ async function dataAddress(picture: Blob): Promise<string> {
   })
 }
 
-export async function bodyOf(card: Card): Promise<CardBody> {
-  const seconds = card.kind === 'clip' && card.clip ? Number(card.clip.seconds) : card.seconds
-  const body: CardBody = { seconds, join: card.join }
+export async function bodyOf(card: Card, joint: Joint, model: Model): Promise<CardBody> {
+  const body: CardBody = { seconds: secondsIn(card, joint, model), join: card.join }
   if (card.prompt.trim() && card.kind !== 'clip') body.prompt = card.prompt.trim()
   if (card.kind === 'picture' && card.picture) body.image = await dataAddress(card.picture)
   if (card.kind === 'clip' && card.clip) body.video = card.clip.id
@@ -49,7 +83,7 @@ export function complete(card: Card): boolean {
 
 export interface Last {
   video: string
-  cards: { video: string; joined_by: string | null }[]
+  cards: { video: string; joined_by: Join | null }[]
 }
 
 class Board {
@@ -81,6 +115,10 @@ class Board {
 
   add(seconds: number): void {
     this.cards.push({ key: this.#next++, kind: 'text', prompt: '', seconds, join: 'auto', picture: null, clip: null })
+  }
+  fill(title: string, model: string, size: string, cards: Omit<Card, 'key'>[]): void {
+    Object.assign(this, { title, model, size })
+    this.cards = cards.map((card) => ({ ...card, key: this.#next++ }))
   }
   move(from: number, to: number): void {
     if (to < 0 || to >= this.cards.length) return

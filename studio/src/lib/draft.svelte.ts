@@ -83,6 +83,13 @@ class Draft {
 
 export const draft = new Draft()
 
+//! What another way of making a clip takes over from one that is made again.
+export function sameAs(video: Video | null): Settings {
+  if (!video) return {}
+  const { seed, steps, guidance_scale, negative_prompt } = settingsOf(video)
+  return { seed, steps, guidance_scale, negative_prompt }
+}
+
 export function settingsOf(video: Video): Settings {
   const settings: Settings = {
     prompt: video.prompt ?? '',

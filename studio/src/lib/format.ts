@@ -2,8 +2,11 @@
 
 import { i18n } from './i18n/index.svelte'
 
+//! The page's language as the browser's country writes it: 25 Nov in Britain.
+const locale = () => navigator.languages.find((tag) => tag.startsWith(i18n.language)) ?? i18n.language
+
 const number = (value: number, digits: number) =>
-  new Intl.NumberFormat(i18n.language, { maximumFractionDigits: digits }).format(value)
+  new Intl.NumberFormat(locale(), { maximumFractionDigits: digits }).format(value)
 
 export function seconds(value: number | string): string {
   const s = Number(value)
@@ -32,7 +35,7 @@ export function bytes(value: number): string {
 export const plain = (value: number, digits = 2) => number(value, digits)
 
 export function date(unix: number): string {
-  return new Intl.DateTimeFormat(i18n.language, { dateStyle: 'medium', timeStyle: 'short' }).format(unix * 1000)
+  return new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'short' }).format(unix * 1000)
 }
 
 export function clock(value: number): string {

@@ -11,7 +11,7 @@ export interface Listener {
   connection(state: Connection): void
   //! The stream was away: events may be missing.
   resumed(): void
-  //! The stream was refused, perhaps because the session is over.
+  //! The stream ended, perhaps because the session is over. False when it is.
   refused(): Promise<boolean>
 }
 
@@ -64,9 +64,11 @@ export class LiveEvents {
 
   async #broken(source: EventSource): Promise<void> {
     if (this.#stopped || source !== this.#source) return
+    // Signed out, perhaps in another tab? A browser that tries again by itself would only find out later.
+    const welcome = await this.listener.refused()
+    if (!welcome || this.#stopped || source !== this.#source || source.readyState === EventSource.OPEN) return
     this.listener.connection('waiting')
     if (source.readyState !== EventSource.CLOSED) return // the browser tries again
-    if (!(await this.listener.refused()) || this.#stopped) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#open(), this.#wait)
     this.#wait = Math.min(this.#wait * 2, longestWait)

@@ -37,6 +37,8 @@ class Studio {
   )
 
   #live: LiveEvents | null = null
+  //! Tells the other tabs that somebody signed in or out: they have the same cookie.
+  readonly #tabs = new BroadcastChannel('prax-session')
   #notices = 0
 
   may(scope: Session['scopes'][number]): boolean {
@@ -47,10 +49,14 @@ class Studio {
   }
 
   async start(): Promise<void> {
+    this.#tabs.onmessage = () => {
+      if (this.session) void this.#stillSignedIn()
+      else void api.session.get().then((session) => this.enter(session), () => {})
+    }
     const token = new URLSearchParams(location.search).get('token')
     if (token) history.replaceState(null, '', location.pathname)
     try {
-      await this.enter(token ? await api.session.open({ token }) : await api.session.get())
+      await (token ? this.signIn({ token }) : this.enter(await api.session.get()))
     } catch (problem) {
       if (token && problem instanceof ApiError && problem.status === 401)
         try {
@@ -61,6 +67,11 @@ class Studio {
       if (problem instanceof ApiError && problem.status === 0) this.fail(problem)
       this.session = null
     }
+  }
+
+  async signIn(secret: Parameters<typeof api.session.open>[0]): Promise<void> {
+    await this.enter(await api.session.open(secret))
+    this.#tabs.postMessage('in')
   }
 
   async enter(session: Session): Promise<void> {
@@ -81,6 +92,7 @@ class Studio {
 
   async leave(): Promise<void> {
     await api.session.close().catch(() => {})
+    this.#tabs.postMessage('out')
     this.#signedOut()
   }
 
@@ -94,7 +106,12 @@ class Studio {
 
   async #stillSignedIn(): Promise<boolean> {
     try {
-      this.session = await api.session.get()
+      const session = await api.session.get()
+      if (session.key_id === this.session?.key_id) this.session = session
+      else {
+        this.#signedOut() // another tab signed somebody else in
+        await this.enter(session)
+      }
       return true
     } catch (problem) {
       if (problem instanceof ApiError && problem.status === 401) {

@@ -11,6 +11,8 @@ export interface Part {
   crossfade?: number
 }
 
+export type Join = 'extension' | 'conditions' | 'cut'
+
 export interface Video {
   id: string
   object: 'video'
@@ -45,10 +47,11 @@ export interface Video {
   folder?: string
   size_bytes?: number | null
   waits_for?: string[]
-  joined_by?: string | null
+  joined_by?: Join | 'crossfade' | null
   upscaled_by?: string | null
   parts?: Part[]
-  cards?: string[]
+  //! Of a storyboard: what it was joined from, and how each follows the one before.
+  cards?: { video: string; joined_by: Join | null }[] | null
   // While it is made, in events.
   stage?: string
   step?: number
@@ -73,6 +76,8 @@ export interface Model {
   frame_offset: number
   default_frames: number
   most_frames: number
+  //! That one extension adds at most.
+  most_new_frames: number
   fps: number
   most_pixels: number
   default_steps: number | null
@@ -118,7 +123,7 @@ export interface LibraryQuery {
   order: 'newest' | 'oldest'
 }
 
-export type EdgeKind = 'remix' | 'edit' | 'extend' | 'cut' | 'blend' | 'upscale' | 'again' | 'storyboard' | 'character'
+export type EdgeKind = 'remix' | 'edit' | 'extension' | 'cut' | 'blend' | 'upscale' | 'again' | 'storyboard' | 'character'
 export interface Family {
   root: string
   videos: (Video | { id: string; deleted: true })[]
@@ -140,6 +145,12 @@ export interface Settings {
   loop?: boolean
   //! The video whose settings these were.
   again_of?: string
+}
+
+export interface Conversion {
+  status: 'making' | 'ready' | 'failed'
+  progress: number
+  error: { code: string; message: string } | null
 }
 
 export interface Preset {
@@ -166,7 +177,7 @@ export interface StoryboardBody {
 export interface StoryboardMade {
   id: string
   video: Video
-  cards: { video: Video; joined_by: 'extension' | 'conditions' | 'cut' | null }[]
+  cards: { video: Video; joined_by: Join | null }[]
 }
 
 export interface Key {

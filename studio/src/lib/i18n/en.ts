@@ -124,7 +124,7 @@ export const en = {
     upscale: 'Enlarged', storyboard: 'Storyboard',
   } as Record<string, string>,
   edge: {
-    remix: 'remix', edit: 'edit', extend: 'goes on', cut: 'cut', blend: 'blend', upscale: 'larger', again: 'again',
+    remix: 'remix', edit: 'edit', extension: 'goes on', cut: 'cut', blend: 'blend', upscale: 'larger', again: 'again',
     storyboard: 'storyboard', character: 'character',
   } as Record<string, string>,
   player: {
@@ -152,6 +152,7 @@ export const en = {
     again: 'Make again with a change',
     download: 'Download',
     formats: { mp4: 'MP4 film', webm: 'WebM film', gif: 'GIF', png: 'PNG frames (zip)' } as Record<string, string>,
+    converting: (format: string) => `${format}: being made. The download begins when it is there.`,
     delete: 'Delete',
     deleteTitle: (n: number) => (n === 1 ? 'Delete this clip?' : `Delete ${n} clips?`),
     deleteText: 'The film and all that belongs to it are removed from the server. There is no way back.',
@@ -172,6 +173,7 @@ export const en = {
     memory: 'Memory',
     file: 'File',
     joined: 'Joined',
+    shot: (n: number) => `Shot ${n}`,
     enlarged: 'Enlarged',
     by: {
       conditions: 'by a generated transition', crossfade: 'by a crossfade', cut: 'by a cut', extension: 'goes on from the one before',
@@ -274,7 +276,8 @@ export const en = {
     begins: 'The beginning',
     goesOn: 'Goes on from the shot before',
     toPicture: 'Leads over to the picture',
-    picturesBegin: 'A cut: begins anew with the picture',
+    toClip: 'Leads over to the clip',
+    cutRate: 'A cut: this clip has another number of frames a second',
     cutHere: 'A cut',
     cutBecause: (model: string) => `A cut: ${model} cannot go on from a clip`,
     add: 'Add a shot',
@@ -286,6 +289,7 @@ export const en = {
     submit: 'Make the video',
     made: 'The shots are on their way; the whole follows them.',
     timeline: 'Shots in order',
+    again: 'The shots are on the table again: change what you like. Pictures have to be added anew.',
     incomplete: (n: number) => `Shot ${n} needs words, a picture or a clip.`,
     whole: 'The whole',
     progress: 'Last storyboard',
