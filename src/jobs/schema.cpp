@@ -115,7 +115,7 @@ const std::vector<std::string> version_4 = {"ALTER TABLE characters ADD COLUMN s
 const std::vector<std::string> version_5 = {"ALTER TABLE characters ADD COLUMN stored_bytes BIGINT NOT NULL DEFAULT 0"};
 
 const std::vector<const std::vector<std::string>*> versions = {&version_1, &version_2, &version_3, &version_4,
-                                                             &version_5};
+                                                               &version_5};
 
 }  // namespace
 

@@ -34,11 +34,11 @@ void SqlStore::create_character(const Character& character) {
   const bool own_file = character.clip.storage_name.starts_with("inputs/" + character.id + "/");
   const int64_t bytes = own_file ? static_cast<int64_t>(character.clip.bytes) : 0;
   database_->write([&](Connection& c) {
-    const auto rows = c.run("INSERT INTO characters (" + character_columns +
-                                ", stored_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id",
-                            {character.id, character.key_id, character.name,
-                             json_of(std::vector<InputFile>{character.clip}), value_of(character.created_at),
-                             value_or_null(character.source_id), bytes});
+    const auto rows =
+        c.run("INSERT INTO characters (" + character_columns +
+                  ", stored_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id",
+              {character.id, character.key_id, character.name, json_of(std::vector<InputFile>{character.clip}),
+               value_of(character.created_at), value_or_null(character.source_id), bytes});
     if (!rows.empty())
       append_audit(c, {"character.created", character.key_id, character.id, json::object()}, character.created_at);
   });

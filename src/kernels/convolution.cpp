@@ -52,8 +52,7 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
         const void* panel = w.panel(index, g);
         const bool next = column + kernel.columns < block.columns;
         for (int64_t row = 0; row < padded_rows; row += kernel.rows) {
-          if (next)
-            prefetch_share(w.panel(index + 1, g), panel_bytes, row / kernel.rows, padded_rows / kernel.rows);
+          if (next) prefetch_share(w.panel(index + 1, g), panel_bytes, row / kernel.rows, padded_rows / kernel.rows);
           kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset,
                       static_cast<int>(w.segments()), depth, panel, c + row * c_stride + column, c_stride, g > 0);
           if (g + 1 == w.groups()) finish_tile(c, c_stride, row, column, block, kernel, e);
