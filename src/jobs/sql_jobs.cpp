@@ -219,19 +219,20 @@ JobPage SqlStore::jobs(const JobQuery& query) {
   });
 }
 
-Store::Changes SqlStore::changed_jobs(int64_t version, int limit) {
+Store::Changes SqlStore::changed_jobs(int64_t version, const std::string& key_id, int limit) {
   return database_->read([&](Connection& c) {
     Changes changes;
     changes.version = counter_value(c, "jobs");
     for (Row& row :
          c.run("SELECT " + job_columns +
-                   " FROM jobs WHERE version > $1 AND version <= $2 AND deleted_at IS NULL ORDER BY version LIMIT $3",
-               {version, changes.version, int64_t{limit}}))
+                   " FROM jobs WHERE version > $1 AND version <= $2 AND deleted_at IS NULL AND ($3 = '' OR key_id = $3)"
+                   " ORDER BY version LIMIT $4",
+               {version, changes.version, key_id, int64_t{limit}}))
       changes.jobs.push_back(job_of(std::move(row)));
     if (static_cast<int>(changes.jobs.size()) >= limit && limit > 0) changes.version = changes.jobs.back().version;
-    for (Row& row :
-         c.run("SELECT job_id, key_id, version FROM deletions WHERE version > $1 AND version <= $2 ORDER BY version",
-               {version, changes.version})) {
+    for (Row& row : c.run("SELECT job_id, key_id, version FROM deletions WHERE version > $1 AND version <= $2"
+                          " AND ($3 = '' OR key_id = $3) ORDER BY version",
+                          {version, changes.version, key_id})) {
       Deletion deletion;
       deletion.job_id = row.text();
       deletion.key_id = row.text();

@@ -18,7 +18,7 @@ public:
   Accepted create_jobs(const std::vector<NewJob>& jobs, const Admission& admission) override;
   std::optional<Job> job(const std::string& id) override;
   JobPage jobs(const JobQuery& query) override;
-  Changes changed_jobs(int64_t version, int limit) override;
+  Changes changed_jobs(int64_t version, const std::string& key_id, int limit) override;
   int64_t latest_version() override;
   std::optional<Job> cancel_job(const std::string& id, const std::string& actor) override;
   bool delete_job(const std::string& id, const std::string& actor) override;

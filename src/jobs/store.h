@@ -107,7 +107,8 @@ public:
     std::vector<Deletion> deleted;  //!< of the last hour
     int64_t version = 0;            //!< to ask with next time
   };
-  virtual Changes changed_jobs(int64_t version, int limit = 1000) = 0;
+  //! Of a key's jobs alone where one is named. At most `limit` jobs: there are more where they are as many.
+  virtual Changes changed_jobs(int64_t version, const std::string& key_id = "", int limit = 1000) = 0;
   virtual int64_t latest_version() = 0;
   //! Cancels a queued or running job; a worker stops within a second. Another status is left as it is. The job after
   //! that; nullopt when there is none. `actor` as AuditEvent::actor.

@@ -40,13 +40,13 @@ test('remix, with other words and a strength', async ({ studio }) => {
 test('extend after the end, and before the beginning', async ({ studio }) => {
   const first = await durationOf(studio.locator('.player video'))
   await make(studio, await tool(studio, 'Extend'))
-  expect(await durationOf(studio.locator('.player video'))).toBeGreaterThan(first + 0.3)
+  await expect.poll(() => durationOf(studio.locator('.player video'))).toBeGreaterThan(first + 0.3)
 
   const form = await tool(studio, 'Extend')
   await form.getByText('Before the beginning').click()
   const second = await durationOf(studio.locator('.player video'))
   await make(studio, form)
-  expect(await durationOf(studio.locator('.player video'))).toBeGreaterThan(second + 0.3)
+  await expect.poll(() => durationOf(studio.locator('.player video'))).toBeGreaterThan(second + 0.3)
 })
 
 test('loop: the end meets the beginning', async ({ studio }) => {
@@ -63,7 +63,7 @@ test('trim and re-cut, with the keyboard', async ({ studio }) => {
   await form.getByRole('button', { name: 'Again this clip' }).click()
   await form.getByRole('button', { name: 'Earlier: Part 2' }).click()
   await make(studio, form)
-  expect(await durationOf(studio.locator('.player video'))).toBeCloseTo(25 / 12 + 13 / 12, 0)
+  await expect.poll(() => durationOf(studio.locator('.player video'))).toBeCloseTo(25 / 12 + 13 / 12, 0)
   await expect(studio.getByRole('region', { name: 'Settings' })).toContainText('Cut')
 })
 

@@ -1,5 +1,6 @@
 """Ranges, conditions, compression, events, webhooks, draining: what clients other than the SDK rely on."""
 
+import concurrent.futures
 import http.server
 import json
 import os
@@ -93,6 +94,34 @@ def test_events(server, key, client):
     assert progress == sorted(progress) and progress[-1] == 100
     assert len(list(events(server, key, f"/prax/v1/videos/{made.id}/events"))) == 1  # the end again
     assert not list(events(server, key, f"/prax/v1/videos/{made.id}/events", **{"Last-Event-ID": seen[-1]["id"]}))
+
+
+def test_nothing_is_missed_by_who_was_away(tmp_path, serve):
+    """More changes than the server reads at once, and more than it holds for a client."""
+    server = serve(tmp_path / "data", "--workers", "0")
+    key = server.key("away")["key"]
+    client = server.client(key)
+
+    def make(_):
+        return client.videos.create(prompt="x" * 500).id
+
+    seen = next(events(server, key, f"/prax/v1/videos/{make(0)}/events"))["id"]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(make, range(1100)))
+    for gone in made[500:503]:
+        client.videos.delete(gone)
+    made = set(made)
+    told, visits = set(), 0
+    while told != made:
+        visits += 1
+        assert visits < 20
+        for event in events(server, key, "/prax/v1/events", **{"Last-Event-ID": seen}):
+            assert int(event["id"]) > int(seen)
+            seen = event["id"]
+            told.add(json.loads(event["data"])["id"])
+            if told == made:
+                break
+    assert visits > 1
 
 
 def test_cancel(server, key, client):

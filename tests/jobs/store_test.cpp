@@ -159,6 +159,8 @@ TEST_P(StoredJobs, ChangesAreToldOnceInOrder) {
   EXPECT_EQ(changes.jobs[0].id, a.id);
   EXPECT_EQ(changes.version, store_->latest_version());
   EXPECT_TRUE(store_->changed_jobs(changes.version).jobs.empty());
+  EXPECT_EQ(store_->changed_jobs(before, a.key_id).jobs.size(), 2u);
+  EXPECT_TRUE(store_->changed_jobs(before, "key_of_nobody").jobs.empty());
   store_->delete_job(b.id, "operator");
   store_->cancel_job(a.id, "operator");
   changes = store_->changed_jobs(changes.version);
@@ -185,7 +187,7 @@ TEST_P(StoredJobs, ChangesAreCompleteWithManyWriters) {
   int64_t version = before;
   for (bool last = false; !last;) {
     last = left == 0;
-    const auto changes = store_->changed_jobs(version, 7);
+    const auto changes = store_->changed_jobs(version, "", 7);
     for (const Job& job : changes.jobs) EXPECT_TRUE(seen.insert(job.id).second) << "told twice";
     version = changes.version;
     last = last && changes.jobs.empty();

@@ -18,6 +18,9 @@ const noticeTime = 7000
 
 export const isActive = (video: Video) => video.status === 'queued' || video.status === 'in_progress'
 
+//! What is under way comes before what waits.
+const waits = (video: Video) => Number(video.status === 'queued')
+
 class Studio {
   //! undefined before the server answered, null when nobody is signed in.
   session = $state.raw<Session | null | undefined>(undefined)
@@ -33,7 +36,9 @@ class Studio {
   folders = $state.raw<LibraryPage['folders']>([])
 
   readonly queue = $derived(
-    [...this.videos.values()].filter(isActive).sort((a, b) => a.created_at - b.created_at || (a.id < b.id ? -1 : 1)),
+    [...this.videos.values()]
+      .filter(isActive)
+      .sort((a, b) => waits(a) - waits(b) || a.created_at - b.created_at || (a.id < b.id ? -1 : 1)),
   )
 
   #live: LiveEvents | null = null
