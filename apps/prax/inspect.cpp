@@ -31,7 +31,7 @@ void confine(const Options& o) {
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_FSIZE, 0);
   limit(RLIMIT_CPU, o.seconds);
-#ifndef __SANITIZE_ADDRESS__  // which takes terabytes of addresses
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these take terabytes of addresses
   limit(RLIMIT_DATA, o.memory);
 #endif
 }
