@@ -59,9 +59,10 @@ void require_pixels(const Context& context, int64_t width, int64_t height, const
                   "image_too_large");
 }
 
-//! What another process of ours finds in an upload. What takes too much memory or time there, or even ends that
-//! process, is refused here and hurts nobody. One is looked at at a time: each may take as much as the limit allows.
-nlohmann::json inspect(const Context& context, const CheckedMedia& media, bool clip) {
+//! What another process of ours finds in an upload, whose size in pixels is noted and checked. What takes too much
+//! memory or time there, or even ends that process, is refused here and hurts nobody. One is looked at at a time: each
+//! may take as much as the limit allows.
+nlohmann::json inspect(const Context& context, CheckedMedia& media, bool clip, const std::string& param) {
   constexpr uint64_t bytes_of_pixel = 32, other_memory = 256u << 20;
   constexpr int seconds = 10;
   static std::mutex one_at_a_time;
@@ -72,13 +73,21 @@ nlohmann::json inspect(const Context& context, const CheckedMedia& media, bool c
       std::to_string(memory),   "--seconds", std::to_string(seconds)};
   call.timeout = std::chrono::seconds(2 * seconds);
   call.shows_errors = false;
-  const std::lock_guard lock(one_at_a_time);
+  std::unique_lock lock(one_at_a_time);
   const ChildEnd end = run_child(call);
-  if (end.problem.empty() && WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0) {
-    auto found = nlohmann::json::parse(end.output, nullptr, false);
-    if (found.is_object()) return found;
-  }
-  return {};
+  lock.unlock();
+  nlohmann::json found;
+  if (end.problem.empty() && WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0)
+    found = nlohmann::json::parse(end.output, nullptr, false);
+  if (!found.is_object())
+    throw bad_field(param,
+                    "'" + param + "' is " + (clip ? "a clip that cannot be read" : "a damaged picture") +
+                        ", or one that takes very much memory or time",
+                    clip ? "invalid_video" : "invalid_image");
+  media.width = found.at("width");
+  media.height = found.at("height");
+  require_pixels(context, media.width, media.height, param);
+  return found;
 }
 
 void look_at_picture(const Context& context, CheckedMedia& media, const http::Spool& upload, const std::string& param) {
@@ -86,25 +95,13 @@ void look_at_picture(const Context& context, CheckedMedia& media, const http::Sp
   const auto size = media::stated_picture_size(upload.head(enough_head));
   if (!size) throw bad_field(param, "'" + param + "' is a damaged picture: it does not say its size", "invalid_image");
   require_pixels(context, size->width, size->height, param);
-  const auto found = inspect(context, media, false);
-  if (found.is_null())
-    throw bad_field(param, "'" + param + "' is a damaged picture, or one that takes very much memory or time",
-                    "invalid_image");
-  media.width = found.at("width");
-  media.height = found.at("height");
-  require_pixels(context, media.width, media.height, param);
+  inspect(context, media, false, param);
 }
 
 void look_at_clip(const Context& context, CheckedMedia& media, const std::string& param) {
-  const auto found = inspect(context, media, true);
-  if (found.is_null())
-    throw bad_field(param, "'" + param + "' is a clip that cannot be read, or one that takes very much memory or time",
-                    "invalid_video");
-  media.width = found.at("width");
-  media.height = found.at("height");
+  const auto found = inspect(context, media, true, param);
   media.frames = std::max<int64_t>(1, found.at("frames").get<int64_t>());
   media.fps = found.at("fps");
-  require_pixels(context, media.width, media.height, param);
   const double longest = context.settings.max_seconds + 1;
   const bool too_long = media.fps > 0 ? static_cast<double>(media.frames) / media.fps > longest
                                       : static_cast<double>(media.frames) > longest * most_fps;
