@@ -1,11 +1,12 @@
 import { defineConfig } from '@playwright/test'
+import { patience } from './tests/patience'
 
 //! The browser is Debian's; the server is the program itself (scripts/studio_tests.sh says where it is).
 export default defineConfig({
   testDir: 'tests',
   testMatch: '*.test.ts',
-  timeout: 120_000,
-  expect: { timeout: 20_000 },
+  timeout: 4 * patience,
+  expect: { timeout: patience },
   // Each has a server and a browser of its own, and waits for them most of the time.
   workers: 2,
   fullyParallel: false,
@@ -16,7 +17,7 @@ export default defineConfig({
     browserName: 'chromium',
     locale: 'en-GB',
     viewport: { width: 1280, height: 800 },
-    actionTimeout: 15_000,
+    actionTimeout: patience,
     trace: 'retain-on-failure',
     launchOptions: {
       executablePath: process.env.PRAX_CHROMIUM ?? '/usr/bin/chromium',

@@ -1,6 +1,7 @@
 //! A signed-in page whose every request, error and policy violation is watched.
 
 import { expect, test as base, type Browser, type BrowserContext, type Locator, type Page } from '@playwright/test'
+import { patience } from './patience'
 import { Server } from './server'
 
 interface Watched {
@@ -72,7 +73,7 @@ export async function queued(page: Page, settings: Record<string, unknown> = {})
 
 export async function finished(page: Page, id: string): Promise<void> {
   await expect
-    .poll(() => page.evaluate(async (it) => (await (await fetch(`/v1/videos/${it}`)).json()).status, id), { timeout: 40_000 })
+    .poll(() => page.evaluate(async (it) => (await (await fetch(`/v1/videos/${it}`)).json()).status, id), { timeout: patience })
     .toBe('completed')
 }
 
@@ -84,8 +85,12 @@ export async function visit(page: Page, path: string): Promise<void> {
   }, path)
 }
 
-//! The video plays: time passes, and two of its moments differ.
+//! Two moments of the video differ, once it has been loaded: a page that has just turned to a clip may still do that.
 export async function expectMoving(video: Locator): Promise<void> {
+  await expect(async () => expect(await differenceOfMoments(video)).toBeGreaterThan(0.5)).toPass({ timeout: patience })
+}
+
+async function differenceOfMoments(video: Locator): Promise<number> {
   await expect.poll(() => video.evaluate((v: HTMLVideoElement) => v.readyState)).toBeGreaterThanOrEqual(2)
   const shot = (at: number) =>
     video.evaluate(async (v: HTMLVideoElement, time) => {
@@ -102,8 +107,7 @@ export async function expectMoving(video: Locator): Promise<void> {
     }, at)
   const duration = await video.evaluate((v: HTMLVideoElement) => v.duration)
   const [a, b] = [await shot(duration * 0.1), await shot(duration * 0.8)]
-  const difference = a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0) / a.length
-  expect(difference).toBeGreaterThan(0.5)
+  return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0) / a.length
 }
 
 export const durationOf = (video: Locator) => video.evaluate((v: HTMLVideoElement) => v.duration)

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { resolve } from 'node:path'
 import { expect, made, signedIn, test } from './fixtures'
 import { Server } from './server'
+import { patience } from './patience'
 
 interface TraceEvent {
   name: string
@@ -53,7 +54,7 @@ test('a library of 1,000 clips comes, scrolls to its end and is searched without
     await page.mouse.move(640, 500)
     for (let i = 0; i < 10; i++) await page.mouse.wheel(0, 1500)
     await expect(last).toBeVisible({ timeout: 300 })
-  }).toPass({ timeout: 40_000 })
+  }).toPass({ timeout: patience })
   await expect(last).toHaveAttribute('aria-setsize', String(wanted))
   await page.evaluate(() => scrollTo(0, 0))
   await page.getByRole('searchbox').fill('blue')

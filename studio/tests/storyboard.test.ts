@@ -1,5 +1,6 @@
 import { durationOf, expect, expectMoving, made, test } from './fixtures'
 import { png } from './png'
+import { patience } from './patience'
 
 test('shots of words, of a picture and of a clip become one video that says how they were joined', async ({ studio }) => {
   await made(studio, { prompt: 'an old film of a pier' })
@@ -35,7 +36,7 @@ test('shots of words, of a picture and of a clip become one video that says how 
   await expect(last.getByRole('listitem')).toHaveCount(how.length)
   for (const [i, words] of how.entries()) await expect(last.getByRole('listitem').nth(i)).toContainText(words)
   const video = last.locator('.player video')
-  await expect(video).toBeVisible({ timeout: 60_000 })
+  await expect(video).toBeVisible({ timeout: patience })
   await expect.poll(() => durationOf(video)).toBeGreaterThan(5)
   await expectMoving(video)
 
