@@ -19,14 +19,6 @@ struct Saving {
   std::string words;
 };
 
-json square_tiles(const std::string& family, int64_t side) {
-  if (family == "cogvideox") return {{"tile_sample_min_height", side}, {"tile_sample_min_width", side}};
-  return {{"tile_sample_min_height", side},
-          {"tile_sample_min_width", side},
-          {"tile_sample_stride_height", side * 3 / 4},
-          {"tile_sample_stride_width", side * 3 / 4}};
-}
-
 //! From the quickest on; each takes less than the one before.
 std::vector<Saving> savings_of(const Pipeline& pipeline, const Request& request) {
   const auto& all = pipeline.arguments();
@@ -48,9 +40,11 @@ std::vector<Saving> savings_of(const Pipeline& pipeline, const Request& request)
     add({{"vae_tiling", true}, {"save_memory", true}}, "decoding at the end, in tiles of 256 pixels");
     return savings;
   }
-  for (const int64_t side : {512, 256, 128})
-    add({{"vae_tiling", square_tiles(pipeline.family(), side)}},
-        "decoding in tiles of " + std::to_string(side) + " pixels");
+  for (const int64_t side : {512, 256, 128}) {
+    const json tiling = pipeline.tiling_near(side);
+    add({{"vae_tiling", tiling}}, "decoding in tiles of " + tiling.at("tile_sample_min_width").dump() + "x" +
+                                      tiling.at("tile_sample_min_height").dump() + " pixels");
+  }
   return savings;
 }
 
@@ -164,6 +158,14 @@ private:
 MemoryPlan plan_memory(const std::filesystem::path& folder, const LoadOptions& options, const Request& request,
                        uint64_t limit, bool may_quantize, const SinkMemory& sink) {
   return Planner(folder, options, request, limit, sink).make(may_quantize);
+}
+
+json Pipeline::tiling_near(int64_t side) const {
+  const int64_t stride = side * 3 / 4;
+  return {{"tile_sample_min_height", side},
+          {"tile_sample_min_width", side},
+          {"tile_sample_stride_height", stride},
+          {"tile_sample_stride_width", stride}};
 }
 
 }  // namespace prax::pipelines

@@ -133,6 +133,8 @@ public:
   //! What the family's autoencoder makes of one clip's pixels [1, 3, T, H, W] in -1..1: the moments of its latents
   //! [1, 2 C, F, H', W']. Undefined where a pipeline encodes pictures in its runs anyway.
   virtual Tensor encode(const Tensor& /*pixels*/) { return {}; }
+  //! The argument vae_tiling, where the family has it, for tiles of about `side` pixels that fit together.
+  virtual nlohmann::json tiling_near(int64_t side) const;
   //! A small picture of the latents as they stand: [H, W, 3] f32 in 0..1, of the middle frame.
   virtual Tensor preview(const Run& run) = 0;
 };

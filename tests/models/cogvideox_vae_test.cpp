@@ -99,6 +99,17 @@ Tensor thinned(const Tensor& clip, int64_t step) {
   return out;
 }
 
+TEST(CogVideoXVae, TilesNearAnySizeLineUp) {
+  Vae vae = load(Golden("cogvideox_5b_t2v"), DType::f32);
+  const int64_t ratio = vae.config().spatial_ratio();
+  for (const int64_t side : {1, 64, 100, 128, 256, 512})
+    for (const int64_t latents : {1, 7, 30, 61, 135}) {
+      SCOPED_TRACE(std::to_string(side) + ", " + std::to_string(latents));
+      vae.enable_tiling(vae.tiling_near(side));
+      EXPECT_EQ(vae.picture_size(latents, 2 * latents), std::pair(latents * ratio, 2 * latents * ratio));
+    }
+}
+
 TEST(CogVideoXVae, CodesClipsOfAllLengthsSizesAndDesignsLikeTheReference) {
   nlohmann::json json;
   std::ifstream(std::string(recorded) + "/case.json") >> json;
@@ -116,6 +127,7 @@ TEST(CogVideoXVae, CodesClipsOfAllLengthsSizesAndDesignsLikeTheReference) {
     if (decodes) {
       const Tensor video = decode(vae, generator.randn(whole));
       EXPECT_EQ(video.dim(1), vae.config().decoded_frames(shape[0]));
+      EXPECT_EQ(std::pair(video.dim(2), video.dim(3)), vae.picture_size(shape[1], shape[2]));
       got = thinned(video, json["step"]);
     } else {
       Tensor video = generator.rand(whole);

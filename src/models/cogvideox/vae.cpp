@@ -343,13 +343,38 @@ void Vae::enable_tiling(const Tiling& tiling) {
   tiles_ = t;
 }
 
+Tiling Vae::tiling_near(int64_t side) const {
+  const auto multiple = [&](double overlap) {
+    const int64_t part = std::lround(1 / overlap) * config_.spatial_ratio();
+    return std::max(part, side / part * part);
+  };
+  Tiling tiling;
+  tiling.tile_sample_min_height = multiple(overlap_factor_height);
+  tiling.tile_sample_min_width = multiple(overlap_factor_width);
+  return tiling;
+}
+
+const Vae::Tiles* Vae::decoding_tiles(int64_t latent_height, int64_t latent_width) const {
+  const bool several = tiles_ && (latent_height > tiles_->latent_height || latent_width > tiles_->latent_width);
+  return several ? &*tiles_ : nullptr;
+}
+
+std::pair<int64_t, int64_t> Vae::picture_size(int64_t latent_height, int64_t latent_width) const {
+  const Tiles* t = decoding_tiles(latent_height, latent_width);
+  const int64_t ratio = config_.spatial_ratio();
+  if (!t) return {latent_height * ratio, latent_width * ratio};
+  return {TileAxis{t->latent_height, t->sample_height, t->overlap_height}.joined(latent_height, ratio),
+          TileAxis{t->latent_width, t->sample_width, t->overlap_width}.joined(latent_width, ratio)};
+}
+
 void Vae::decode(const Tensor& latents, const std::function<void(const Tensor&)>& emit,
                  const std::function<void(int64_t, int64_t)>& on_latent_frame) {
   if (latents.rank() != 4 || latents.dim(0) != config_.latent_channels || latents.numel() == 0)
     throw Error(ErrorKind::internal, "latents " + to_string(latents.shape()) + " do not fit a video decoder of " +
                                          std::to_string(config_.latent_channels) + " channels");
   const int64_t frames = latents.dim(1), height = latents.dim(2), width = latents.dim(3);
-  if (!tiles_ || (height <= tiles_->latent_height && width <= tiles_->latent_width)) {
+  const Tiles* tiles = decoding_tiles(height, width);
+  if (!tiles) {
     decoder_->decode(
         latents, {0, 0, height, width}, [&](nn::Frame f) { emit(dense(f)); },
         [&](int64_t done) {
@@ -357,7 +382,7 @@ void Vae::decode(const Tensor& latents, const std::function<void(const Tensor&)>
         });
     return;
   }
-  const Tiles& t = *tiles_;
+  const Tiles& t = *tiles;
   const TileAxis down{t.latent_height, t.sample_height, t.overlap_height};
   const TileAxis across{t.latent_width, t.sample_width, t.overlap_width};
   const Chunk pictures = code_tiles(height, width, down, across, [&](const Area& area, int64_t index, int64_t count) {

@@ -54,6 +54,11 @@ public:
   //! From now on pictures larger than a tile are coded in tiles. Error(usage) for tiles or overlaps that cannot be.
   void enable_tiling(const Tiling& tiling = {});
   void disable_tiling() { tiles_.reset(); }
+  //! Tiles of about `side` pixels whose overlaps are whole latents, so that what becomes of them lines up.
+  Tiling tiling_near(int64_t side) const;
+  //! Height and width of the pictures that decode() makes of latents of this size. In tiles that do not line up the
+  //! reference makes larger or smaller ones than without tiles, and so does this.
+  std::pair<int64_t, int64_t> picture_size(int64_t latent_height, int64_t latent_width) const;
 
   //! latents [latent_channels, frames, height, width] f32, not scaled -> calls `emit` with each picture
   //! [H, W, out_channels] f32, not clamped. `on_latent_frame` is called when so many latent frames are through (with
@@ -71,6 +76,8 @@ private:
     int64_t sample_height, sample_width, latent_height, latent_width;
     double overlap_height, overlap_width;
   };
+  //! The tiles if latents of this size are decoded in several.
+  const Tiles* decoding_tiles(int64_t latent_height, int64_t latent_width) const;
 
   VaeConfig config_;
   std::unique_ptr<VaeDecoder> decoder_;

@@ -62,6 +62,12 @@ nn::Frame join(std::vector<std::vector<Chunk>>& rows, size_t t) {
 
 }  // namespace
 
+int64_t TileAxis::joined(int64_t size, int64_t scale) const {
+  int64_t all = 0;
+  for (int64_t at = 0; at < size; at += step()) all += std::min(kept(), std::min(tile, size - at) * scale);
+  return all;
+}
+
 Chunk code_tiles(int64_t height, int64_t width, const TileAxis& down, const TileAxis& across,
                  const std::function<Chunk(const Area&, int64_t, int64_t)>& code) {
   const int64_t rows = (height + down.step() - 1) / down.step();

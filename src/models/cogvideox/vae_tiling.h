@@ -22,6 +22,9 @@ struct TileAxis {
   int64_t blend() const { return static_cast<int64_t>(static_cast<double>(coded) * overlap); }
   //! What is kept of a tile of the output.
   int64_t kept() const { return coded - blend(); }
+  //! Length of the whole output for an input of `size` of which each element becomes `scale`: their product only where
+  //! the steps line up with what is kept.
+  int64_t joined(int64_t size, int64_t scale) const;
 };
 
 //! Codes a picture or clip [height, width] in overlapping tiles (tiled_encode and tiled_decode of the reference):

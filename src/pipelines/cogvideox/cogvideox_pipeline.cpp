@@ -244,6 +244,12 @@ void CogVideoXPipeline::use_tiling(const json& arguments) {
   }
 }
 
+json CogVideoXPipeline::tiling_near(int64_t side) const {
+  const auto tiling = vae_->tiling_near(side);
+  return {{"tile_sample_min_height", *tiling.tile_sample_min_height},
+          {"tile_sample_min_width", *tiling.tile_sample_min_width}};
+}
+
 std::unique_ptr<schedulers::CogVideoXSchedule> CogVideoXPipeline::schedule(const json& arguments) const {
   auto scheduler = schedulers::make_cogvideox_scheduler(scheduler_config_);
   scheduler->set_timesteps(arguments.at("num_inference_steps").get<int64_t>());
@@ -266,6 +272,12 @@ Run CogVideoXPipeline::begin(const Request& request, const Monitor& monitor) {
   run.steps = static_cast<int64_t>(schedule(a)->timesteps().size()) - first_step(a);
   run.format = {a.at("width").get<int>(), a.at("height").get<int>(), 0, a.at("frame_rate").get<double>()};
   prepare(run, monitor);
+  const auto [height, width] = vae_->picture_size(run.latents.dim(3), run.latents.dim(4));
+  if (height != run.format.height || width != run.format.width)
+    log_warning("the tiles do not line up: as with the reference, the pictures are " + std::to_string(width) + "x" +
+                std::to_string(height));
+  run.format.height = static_cast<int>(height);
+  run.format.width = static_cast<int>(width);
   run.format.frames = vae_config().decoded_frames(run.latents.dim(1) - padding_frames(a));
   if (a.contains("num_frames") && a.at("num_frames").get<int64_t>() != run.format.frames)
     log_warning("a clip of " + a.at("num_frames").dump() + " frames has " +

@@ -26,6 +26,7 @@ public:
   void denoise(Run& run, const Monitor& monitor) override;
   void decode(const Run& run, int64_t index, media::FrameSink& sink, const Monitor& monitor) override;
   Tensor preview(const Run& run) override;
+  nlohmann::json tiling_near(int64_t side) const override;
 
 protected:
   //! `clip_channels` says of how many latents' channels the denoiser's input is made: 1, or 2 where it sees a picture
