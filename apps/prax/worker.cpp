@@ -1,6 +1,9 @@
 #include "jobs/worker.h"
 
 #include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -23,9 +26,17 @@ struct Options {
   SettingsFlags settings;
   std::string name;
   bool once = false;
+  pid_t server = 0;
 };
 
+//! However the server that started this worker ends, it hears of it as of SIGTERM.
+void end_with(pid_t server) {
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != server) raise(SIGTERM);
+}
+
 void work(const Options& o) {
+  if (o.server) end_with(o.server);
   const ScopedLogSink log([](LogLevel level, std::string_view text) {
     fmt::print(stderr, "{}{}\n", level == LogLevel::warning ? "warning: " : "", text);
   });
@@ -73,6 +84,7 @@ void add_worker(CLI::App& app, int&) {
   auto o = std::make_shared<Options>(*c);
   c->add_option("--name", o->name, "What it is called (host and process)")->type_name("NAME");
   c->add_flag("--once", o->once, "Leave when no job is left");
+  c->add_option("--server", o->server, "The server's process, that starts this one and with which it ends")->group("");
   c->callback([o] { work(*o); });
 }
 

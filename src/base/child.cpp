@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/error.h"
+
 extern char** environ;
 
 namespace prax {
@@ -55,41 +57,6 @@ void make_pipe(Descriptor& read_end, Descriptor& write_end) {
   write_end.number = ends[1];
 }
 
-void start(Child& child, const ChildCall& call, int input, int output) {
-  std::vector<char*> arguments, variables;
-  for (const std::string& word : call.words) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  for (char** variable = environ; *variable; ++variable) variables.push_back(*variable);
-  for (const std::string& own : call.environment) variables.push_back(const_cast<char*>(own.c_str()));
-  variables.push_back(nullptr);
-
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-  constexpr int first_other = 3;  // connections of a server among them
-  posix_spawn_file_actions_addclosefrom_np(&actions, first_other);
-  if (!call.shows_errors) posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, usual;
-  sigemptyset(&none);
-  sigemptyset(&usual);
-  for (const int signal : {SIGPIPE, SIGXFSZ, SIGINT, SIGTERM, SIGHUP}) sigaddset(&usual, signal);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &usual);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const int failure =
-      posix_spawnp(&child.pid, arguments.front(), &actions, &attributes, arguments.data(), variables.data());
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (failure) {
-    child.pid = -1;
-    throw Failure{call.words.front() + " cannot be started: " + std::strerror(failure)};
-  }
-}
-
 void run(const ChildCall& call, const CancelToken& cancel, ChildEnd& end) {
   using Clock = std::chrono::steady_clock;
   constexpr int look_every_ms = 50;
@@ -101,10 +68,25 @@ void run(const ChildCall& call, const CancelToken& cancel, ChildEnd& end) {
       ::write(child_in.number, call.input.data(), call.input.size()) != static_cast<ssize_t>(call.input.size()) ||
       ::lseek(child_in.number, 0, SEEK_SET) != 0)
     throw Failure{std::string("could not be given its input: ") + std::strerror(errno)};
-  make_pipe(our_in, child_out);
-  ::fcntl(our_in.number, F_SETFL, O_NONBLOCK);
+  if (call.output_file.empty()) {
+    make_pipe(our_in, child_out);
+    ::fcntl(our_in.number, F_SETFL, O_NONBLOCK);
+  } else if (child_out.number = ::open(call.output_file.c_str(), O_WRONLY | O_CLOEXEC); child_out.number < 0) {
+    throw Failure{"could not be given " + call.output_file.string() + ": " + std::strerror(errno)};
+  }
+  Program program{.words = call.words,
+                  .environment = own_environment(),
+                  .input = child_in.number,
+                  .output = child_out.number,
+                  .shows_errors = call.shows_errors,
+                  .own_group = true};
+  program.environment.insert(program.environment.end(), call.environment.begin(), call.environment.end());
   Child child;
-  start(child, call, child_in.number, child_out.number);
+  try {
+    child.pid = start_program(program);
+  } catch (const Error& error) {
+    throw Failure{error.what()};
+  }
   child_in.close();
   child_out.close();
 
@@ -125,7 +107,50 @@ void run(const ChildCall& call, const CancelToken& cancel, ChildEnd& end) {
   }
 }
 
+//! As execve() takes texts.
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 }  // namespace
+
+pid_t start_program(const Program& program) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  if (program.input >= 0) posix_spawn_file_actions_adddup2(&actions, program.input, STDIN_FILENO);
+  if (program.output >= 0) posix_spawn_file_actions_adddup2(&actions, program.output, STDOUT_FILENO);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  if (!program.shows_errors) posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none, usual;
+  sigemptyset(&none);
+  sigemptyset(&usual);
+  for (const int signal : {SIGPIPE, SIGXFSZ, SIGINT, SIGTERM, SIGHUP}) sigaddset(&usual, signal);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &usual);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                           (program.own_group ? POSIX_SPAWN_SETPGROUP : 0)));
+  pid_t pid = -1;
+  const int failure = posix_spawnp(&pid, program.words.front().c_str(), &actions, &attributes,
+                                   pointers_to(program.words).data(), pointers_to(program.environment).data());
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (failure)
+    throw Error(ErrorKind::io, program.words.front() + " cannot be started: " + std::strerror(failure),
+                "see that it is there and may be run");
+  return pid;
+}
+
+std::vector<std::string> own_environment() {
+  std::vector<std::string> all;
+  for (char** variable = environ; *variable; ++variable) all.emplace_back(*variable);
+  return all;
+}
 
 ChildEnd run_child(const ChildCall& call, const CancelToken& cancel) {
   ChildEnd end;

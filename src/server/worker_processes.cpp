@@ -1,16 +1,15 @@
 #include "server/worker_processes.h"
 
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <set>
 #include <utility>
 
+#include "base/child.h"
+#include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -21,14 +20,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr std::chrono::milliseconds first_pause{250}, longest_pause{30'000};
 constexpr auto healthy_life = std::chrono::seconds(60);
-
-//! As execve() takes texts.
-std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 //! One that no worker on any machine had before.
 std::string worker_name() {
@@ -64,10 +55,8 @@ WorkerCommand worker_command(const std::filesystem::path& program, const Setting
   // The server's settings alone count. Those that may hold passwords are not for everyone who lists processes.
   std::set<std::string> ours = {"PRAX_CONFIG"};
   for (const Setting& setting : settings_table()) ours.insert(setting.variable());
-  for (char** entry = environ; *entry; ++entry) {
-    const std::string text = *entry;
-    if (!ours.contains(text.substr(0, text.find('=')))) command.environment.push_back(text);
-  }
+  for (const std::string& entry : own_environment())
+    if (!ours.contains(entry.substr(0, entry.find('=')))) command.environment.push_back(entry);
   command.environment.push_back("PRAX_CONFIG=/dev/null");
   if (!settings.database.empty()) command.environment.push_back("PRAX_DATABASE=" + settings.database);
   if (!settings.storage.empty()) command.environment.push_back("PRAX_STORAGE=" + settings.storage);
@@ -114,31 +103,16 @@ void WorkerProcesses::tell_of_ended() {
 
 void WorkerProcesses::start(Slot& slot) {
   slot.name = worker_name();
-  std::vector<std::string> named = command_.words;
-  named.insert(named.end(), {"--name", slot.name});
-  const std::vector<char*> words = pointers_to(named), environment = pointers_to(command_.environment);
-  const pid_t server = ::getpid();
-  const long most_files = ::sysconf(_SC_OPEN_MAX);
-  const pid_t pid = ::fork();
-  if (pid == 0) {  // only what is safe after a fork of many threads
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != server) ::_exit(1);
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    // Not the server's sockets: its port would be taken, and its clients wait, until the worker ends too.
-    if (::close_range(STDERR_FILENO + 1, ~0U, 0) != 0)  // before Linux 5.9
-      for (int file = STDERR_FILENO + 1; file < most_files; ++file) ::close(file);
-    ::execve(words[0], words.data(), environment.data());
-    ::_exit(127);
-  }
   slot.started = Clock::now();
-  if (pid < 0) {
-    log_warning(std::string("a worker cannot be started: ") + std::strerror(errno));
+  Program worker{.words = command_.words, .environment = command_.environment};
+  worker.words.insert(worker.words.end(), {"--name", slot.name, "--server", std::to_string(::getpid())});
+  try {
+    slot.pid = start_program(worker);
+  } catch (const Error& error) {
+    log_warning(std::string("a worker cannot be started: ") + error.what());
     slot.start_at = Clock::now() + longest_pause;
     return;
   }
-  slot.pid = pid;
   ++running_;
 }
 

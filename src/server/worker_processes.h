@@ -26,8 +26,8 @@ WorkerCommand worker_command(const std::filesystem::path& program, const Setting
 //! a crash costs a job's last step and never the server. They end with the server, however that ends.
 class WorkerProcesses {
 public:
-  //! The command is given `--name NAME`, another one each time; `on_end` is told it when the process has ended, from a
-  //! thread of ours.
+  //! The command is given `--name NAME`, another one each time, and `--server PID`, ours; `on_end` is told the name
+  //! when the process has ended, from a thread of ours.
   WorkerProcesses(WorkerCommand command, int count, std::function<void(const std::string&)> on_end);
   //! stop() at once.
   ~WorkerProcesses();
