@@ -1,12 +1,15 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "commands.h"
+#include "media/image.h"
 #include "media/picture.h"
+#include "media/pixels.h"
 #include "media/reader.h"
 
 namespace prax::app {
@@ -25,7 +28,7 @@ void limit(int what, uint64_t most) {
     throw Error(ErrorKind::internal, "a limit of the process cannot be set");
 }
 
-//! From here on a hostile file can do no more than end this process: it writes nothing, and takes no more memory and
+//! From here on a hostile file can do no more than end this process: it writes to no file, and takes no more memory and
 //! time than was said.
 void confine(const Options& o) {
   limit(RLIMIT_CORE, 0);
@@ -36,8 +39,19 @@ void confine(const Options& o) {
 #endif
 }
 
+//! The first picture of a clip, as a PNG on the standard output.
+void write_first_picture(const std::string& file) {
+  const auto picture = media::read_picture(file);
+  std::vector<float> rgb;
+  media::to_floats(picture.rgb, rgb);
+  const auto png = media::encode_png(rgb, picture.width, picture.height);
+  if (std::fwrite(png.data(), 1, png.size(), stdout) != png.size() || std::fflush(stdout) != 0)
+    throw Error(ErrorKind::io, "the picture cannot be written");
+}
+
 void inspect(const Options& o) {
   confine(o);
+  if (o.kind == "first-picture") return write_first_picture(o.file);
   nlohmann::json found;
   if (o.kind == "picture") {
     const auto picture = media::read_picture(o.file);
@@ -54,7 +68,7 @@ void inspect(const Options& o) {
 void add_inspect(CLI::App& app) {
   auto o = std::make_shared<Options>();
   auto* command = app.add_subcommand("inspect", "What the server asks of an upload")->group("");
-  command->add_option("KIND", o->kind)->required()->check(CLI::IsMember({"picture", "clip"}));
+  command->add_option("KIND", o->kind)->required()->check(CLI::IsMember({"picture", "clip", "first-picture"}));
   command->add_option("FILE", o->file)->required();
   command->add_option("--memory", o->memory, "Bytes that it may take");
   command->add_option("--seconds", o->seconds, "Processor time that it may take");

@@ -68,12 +68,8 @@ void run(const ChildCall& call, const CancelToken& cancel, ChildEnd& end) {
       ::write(child_in.number, call.input.data(), call.input.size()) != static_cast<ssize_t>(call.input.size()) ||
       ::lseek(child_in.number, 0, SEEK_SET) != 0)
     throw Failure{std::string("could not be given its input: ") + std::strerror(errno)};
-  if (call.output_file.empty()) {
-    make_pipe(our_in, child_out);
-    ::fcntl(our_in.number, F_SETFL, O_NONBLOCK);
-  } else if (child_out.number = ::open(call.output_file.c_str(), O_WRONLY | O_CLOEXEC); child_out.number < 0) {
-    throw Failure{"could not be given " + call.output_file.string() + ": " + std::strerror(errno)};
-  }
+  make_pipe(our_in, child_out);
+  ::fcntl(our_in.number, F_SETFL, O_NONBLOCK);
   Program program{.words = call.words,
                   .environment = own_environment(),
                   .input = child_in.number,
@@ -100,9 +96,14 @@ void run(const ChildCall& call, const CancelToken& cancel, ChildEnd& end) {
     pollfd wait{our_in.number, POLLIN, 0};
     if (!over) ::poll(&wait, 1, look_every_ms);
     char piece[4096];
-    for (ssize_t count; our_in.number >= 0 && (count = ::read(our_in.number, piece, sizeof piece)) >= 0;) {
+    for (ssize_t count; our_in.number >= 0 && Clock::now() <= until &&
+                        (count = ::read(our_in.number, piece, sizeof piece)) >= 0;) {
       if (count == 0) our_in.close();
-      if (end.output.size() < most_output) end.output.append(piece, static_cast<size_t>(count));
+      const std::string_view text(piece, static_cast<size_t>(count));
+      if (call.on_output)
+        call.on_output(text);
+      else if (end.output.size() < most_output)
+        end.output.append(text);
     }
   }
 }

@@ -4,8 +4,9 @@
 
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/cancellation.h"
@@ -34,8 +35,9 @@ struct ChildCall {
   std::string input;                     //!< what it reads from its standard input
   std::vector<std::string> environment;  //!< "NAME=value", beside our own
   std::chrono::milliseconds timeout{10'000};
-  bool shows_errors = true;           //!< as Program::shows_errors
-  std::filesystem::path output_file;  //!< that gets its standard output, instead of ChildEnd::output; it is there
+  bool shows_errors = true;  //!< as Program::shows_errors
+  //! Is given its standard output as it comes, instead of ChildEnd::output. What this throws ends the program.
+  std::function<void(std::string_view)> on_output;
 };
 
 struct ChildEnd {

@@ -3,15 +3,14 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <functional>
 #include <mutex>
+#include <optional>
 
 #include "base/child.h"
 #include "base/error.h"
 #include "base/hash.h"
-#include "media/image.h"
-#include "media/picture.h"
 #include "media/picture_size.h"
-#include "media/pixels.h"
 #include "media/still.h"
 #include "server/errors.h"
 
@@ -21,6 +20,7 @@ namespace {
 constexpr size_t most_url_characters = 20'971'520;
 constexpr size_t in_memory = 64 * 1024;  // of what becomes a file if it is larger
 constexpr double most_fps = 120;
+constexpr size_t enough_head = 64;  // of a file, to know its kind
 
 struct Kind {
   const char* media_type;
@@ -59,26 +59,33 @@ void require_pixels(const Context& context, int64_t width, int64_t height, const
                   "image_too_large");
 }
 
-//! What another process of ours finds in an upload, whose size in pixels is noted and checked. What takes too much
-//! memory or time there, or even ends that process, is refused here and hurts nobody. One is looked at at a time: each
+//! What another process of ours says of a file from outside (`prax inspect KIND`); nullopt when it comes to nothing.
+//! What takes too much memory or time there, or even ends that process, hurts nobody. One is looked at at a time: each
 //! may take as much as the limit allows.
-nlohmann::json inspect(const Context& context, CheckedMedia& media, bool clip, const std::string& param) {
+std::optional<std::string> look_elsewhere(const Context& context, const std::string& kind,
+                                          const std::filesystem::path& file,
+                                          const std::function<void(std::string_view)>& on_output = {}) {
   constexpr uint64_t bytes_of_pixel = 32, other_memory = 256u << 20;
   constexpr int seconds = 10;
   static std::mutex one_at_a_time;
-  ChildCall call;
   const uint64_t memory = other_memory + context.settings.max_picture_pixels * bytes_of_pixel;
-  call.words = {
-      context.program.string(), "inspect",   clip ? "clip" : "picture", media.file->path().string(), "--memory",
-      std::to_string(memory),   "--seconds", std::to_string(seconds)};
+  ChildCall call;
+  call.words = {context.program.string(), "inspect",   kind,       file.string(),
+                "--memory",               std::to_string(memory), "--seconds", std::to_string(seconds)};
   call.timeout = std::chrono::seconds(2 * seconds);
   call.shows_errors = false;
-  std::unique_lock lock(one_at_a_time);
-  const ChildEnd end = run_child(call);
-  lock.unlock();
+  call.on_output = on_output;
+  const std::lock_guard lock(one_at_a_time);
+  ChildEnd end = run_child(call);
+  if (!end.problem.empty() || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0) return std::nullopt;
+  return std::move(end.output);
+}
+
+//! What is found in an upload; its size in pixels is noted and checked.
+nlohmann::json inspect(const Context& context, CheckedMedia& media, bool clip, const std::string& param) {
   nlohmann::json found;
-  if (end.problem.empty() && WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0)
-    found = nlohmann::json::parse(end.output, nullptr, false);
+  if (const auto text = look_elsewhere(context, clip ? "clip" : "picture", media.file->path()))
+    found = nlohmann::json::parse(*text, nullptr, false);
   if (!found.is_object())
     throw bad_field(param,
                     "'" + param + "' is " + (clip ? "a clip that cannot be read" : "a damaged picture") +
@@ -91,8 +98,8 @@ nlohmann::json inspect(const Context& context, CheckedMedia& media, bool clip, c
 }
 
 void look_at_picture(const Context& context, CheckedMedia& media, const http::Spool& upload, const std::string& param) {
-  constexpr size_t enough_head = 1 << 20;  // of a JPEG with long metadata
-  const auto size = media::stated_picture_size(upload.head(enough_head));
+  constexpr size_t long_head = 1 << 20;  // of a JPEG with long metadata
+  const auto size = media::stated_picture_size(upload.head(long_head));
   if (!size) throw bad_field(param, "'" + param + "' is a damaged picture: it does not say its size", "invalid_image");
   require_pixels(context, size->width, size->height, param);
   inspect(context, media, false, param);
@@ -125,9 +132,8 @@ std::string decode_data_url(std::string_view url, const std::string& param) {
 }  // namespace
 
 CheckedMedia check_media(const Context& context, http::Spool& upload, Wanted wanted, const std::string& param) {
-  constexpr size_t enough = 64;
   if (upload.empty()) throw bad_field(param, "'" + param + "' is an empty file", "invalid_image");
-  const Kind* kind = sniff(upload.head(enough));
+  const Kind* kind = sniff(upload.head(enough_head));
   const char* what = wanted == Wanted::picture ? "a PNG, JPEG or WebP picture"
                      : wanted == Wanted::clip  ? "an MP4, MOV, WebM, AVI or GIF clip"
                                                : "a picture or clip";
@@ -189,26 +195,32 @@ jobs::InputFile store_input(const Context& context, const std::string& owner_id,
   return input;
 }
 
-CheckedMedia first_picture(const Context& context, const jobs::InputFile& clip) {
+CheckedMedia first_picture(const Context& context, const jobs::InputFile& clip, const std::string& param) {
+  constexpr uint64_t bytes_of_pixel = 4, other_bytes = 1u << 20;  // a PNG of noise is hardly larger than its pixels
   const http::TemporaryFile copy(context.temporary);
   if (!context.storage.fetch(clip.storage_name, copy.path()))
     throw http::HttpError(404, "not_found", "The file of '" + clip.name + "' is gone");
-  static std::mutex one_at_a_time;  // each may take as much memory as the limit on pictures allows
-  std::unique_lock lock(one_at_a_time);
-  const media::Picture picture = media::read_picture(copy.path());
-  std::vector<float> rgb;
-  media::to_floats(picture.rgb, rgb);
-  const auto png = media::encode_png(rgb, picture.width, picture.height);
-  lock.unlock();
-  http::Spool spool(context.temporary, in_memory);
-  spool.append({reinterpret_cast<const char*>(png.data()), png.size()});
+  const auto unreadable = [&param] {
+    return bad_field(param, "The first picture of a character's clip cannot be read, or takes very much memory or time",
+                     "invalid_video");
+  };
+  http::Spool png(context.temporary, in_memory);
+  const auto take = [&](std::string_view bytes) {
+    if (png.size() + bytes.size() > other_bytes + context.settings.max_picture_pixels * bytes_of_pixel)
+      throw unreadable();
+    png.append(bytes);
+  };
+  if (!look_elsewhere(context, "first-picture", copy.path(), take)) throw unreadable();
+  const auto size = media::stated_picture_size(png.head(enough_head));
+  if (!size) throw unreadable();
+  require_pixels(context, size->width, size->height, param);
   CheckedMedia media;
-  media.file = spool.file();
+  media.file = png.file();
   media.media_type = "image/png";
   media.ending = "png";
   media.bytes = png.size();
-  media.width = picture.width;
-  media.height = picture.height;
+  media.width = size->width;
+  media.height = size->height;
   return media;
 }
 

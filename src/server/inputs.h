@@ -39,7 +39,8 @@ void require_room(const Context& context);
 jobs::InputFile store_input(const Context& context, const std::string& owner_id, const std::string& name,
                             const CheckedMedia& media);
 
-//! The first picture of a stored clip, as a PNG. HttpError(404) when it is gone.
-CheckedMedia first_picture(const Context& context, const jobs::InputFile& clip);
+//! The first picture of a stored clip, as a PNG. HttpError(404) when it is gone, HttpError(400) with `param` when it
+//! cannot be made.
+CheckedMedia first_picture(const Context& context, const jobs::InputFile& clip, const std::string& param);
 
 }  // namespace prax::server

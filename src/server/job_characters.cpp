@@ -74,7 +74,7 @@ void JobDraft::show_characters(const std::vector<jobs::Character>& characters, c
   int64_t place = opened ? 1 : 0;
   for (const jobs::Character& character : characters) {
     const std::string input = "character-" + std::to_string(settings.characters.size() + 1);
-    take_upload(input, first_picture(context_, character.clip));
+    take_upload(input, first_picture(context_, character.clip, param));
     settings.characters.push_back({character.id, character.name});
     if (character.source_id) job_.more_sources.push_back({*character.source_id, "character"});
     if (!limits.takes_conditions) {

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <stdexcept>
+
 namespace prax {
 namespace {
 
@@ -27,6 +29,25 @@ TEST(Child, IsEndedWithItsOwnChildren) {
   EXPECT_NE(end.problem.find("took longer"), std::string::npos);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
   EXPECT_NE(run_child({.words = {"/no/such/program"}}).problem, "");
+}
+
+TEST(Child, IsEndedHoweverMuchItSays) {
+  const auto begin = std::chrono::steady_clock::now();
+  const ChildEnd end = run_child({.words = {"yes"}, .timeout = std::chrono::milliseconds(200)});
+  EXPECT_NE(end.problem.find("took longer"), std::string::npos);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+}
+
+TEST(Child, TellsAllThatItSaysToWhoWantsIt) {
+  constexpr size_t all = 1'000'000;
+  std::string heard;
+  ChildCall call{.words = {"head", "-c", std::to_string(all), "/dev/zero"}};
+  call.on_output = [&](std::string_view text) { heard += text; };
+  EXPECT_EQ(run_child(call).problem, "");
+  EXPECT_EQ(heard, std::string(all, '\0'));
+  call.words = {"yes"};
+  call.on_output = [](std::string_view) { throw std::length_error("enough"); };
+  EXPECT_THROW(run_child(call), std::length_error);
 }
 
 TEST(Child, InheritsNoOtherDescriptors) {
