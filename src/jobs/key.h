@@ -70,6 +70,9 @@ struct Session {
   Time created_at, expires_at;
 };
 
+//! Open at once; one more ends the oldest.
+inline constexpr int most_sessions_of_key = 100;
+
 //! A new key and its secret, which is nowhere else and never shown again.
 struct CreatedKey {
   Key key;

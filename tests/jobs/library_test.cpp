@@ -86,6 +86,19 @@ TEST_P(Library, SessionsEndWithTheirKeyAndTheirTime) {
   EXPECT_FALSE(store_->session("one"));
 }
 
+TEST_P(Library, OneSessionTooManyEndsTheOldestOfItsKey) {
+  const std::string key = new_key(*store_), other = new_key(*store_);
+  const Time at = now(), end = at + Milliseconds(60000);
+  store_->open_session("another's", {other, at - Milliseconds(1000), end});
+  for (int i = 0; i < most_sessions_of_key; ++i)
+    store_->open_session(std::to_string(i), {key, at + Milliseconds(i), end});
+  EXPECT_TRUE(store_->session("0"));
+  // Even one that comes in the same instant as others.
+  store_->open_session("new", {key, at + Milliseconds(1), end});
+  EXPECT_FALSE(store_->session("0"));
+  EXPECT_TRUE(store_->session("1") && store_->session("new") && store_->session("another's"));
+}
+
 TEST_P(Library, ARotatedKeySignsItsBrowsersOut) {
   const std::string key = new_key(*store_);
   store_->open_session("thief", {key, now(), now() + Milliseconds(60000)});
