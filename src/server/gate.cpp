@@ -52,12 +52,9 @@ void Gate::check(http::Request& request, const http::Route& route) {
   if (limit) {
     caller.rate = rates_.take(caller.key_id, *limit);
     if (!caller.rate->allowed) {
-      const int wait = std::clamp(static_cast<int>(std::ceil(caller.rate->retry_seconds)), 1, 60);
       request.caller = caller;
-      throw HttpError(429, "rate_limit_exceeded",
-                      "This key may make " + std::to_string(*limit) + " requests a minute; wait a moment")
-          .with("retry-after", std::to_string(wait))
-          .with("retry-after-ms", std::to_string(static_cast<int>(std::ceil(caller.rate->retry_seconds * 1000))));
+      throw too_many(*caller.rate,
+                     "This key may make " + std::to_string(*limit) + " requests a minute; wait a moment");
     }
   }
   const std::string wanted = route.scope == scope::metrics ? scope::admin : route.scope;
@@ -159,6 +156,13 @@ void Gate::add_cors(const http::Request& request, http::Response& response) cons
     at = end + 1;
   }
   if (!granted.empty()) response.headers.set("access-control-allow-headers", granted);
+}
+
+http::HttpError too_many(const RateLimiter::Verdict& verdict, const std::string& message) {
+  const int wait = std::clamp(static_cast<int>(std::ceil(verdict.retry_seconds)), 1, 60);
+  return HttpError(429, "rate_limit_exceeded", message)
+      .with("retry-after", std::to_string(wait))
+      .with("retry-after-ms", std::to_string(static_cast<int>(std::ceil(verdict.retry_seconds * 1000))));
 }
 
 const Caller& caller_of(const http::Request& request) { return std::any_cast<const Caller&>(request.caller); }

@@ -61,6 +61,9 @@ private:
   RateLimiter rates_;
 };
 
+//! HttpError 429 that says when to come again.
+http::HttpError too_many(const RateLimiter::Verdict& verdict, const std::string& message);
+
 //! The caller of a request that has passed the gate.
 const Caller& caller_of(const http::Request& request);
 

@@ -39,7 +39,7 @@ const char* describe(int status) {
     case 422:
       return "It can be understood, but not be done.";
     case 429:
-      return "Too many requests or jobs for this key; see retry-after.";
+      return "Too many requests or jobs for this key, or too many wrong ones; see retry-after.";
     case 431:
       return "The request's header is too large.";
     case 503:

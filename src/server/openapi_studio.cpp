@@ -210,7 +210,7 @@ void add_making_schemas(json& schemas, const Settings& settings, const jobs::Mod
 
 void add_studio_paths(json& paths) {
   Operation sign_in("signIn", "Sign a browser in, with a key or the token of the address that the server printed");
-  sign_in.open().body("SignIn", true, false).ok("Session", "With the cookie.").errors({401, 403, 507});
+  sign_in.open().body("SignIn", true, false).ok("Session", "With the cookie.").errors({401, 403, 429, 507});
   paths["/prax/v1/session"]["post"] = sign_in;
   paths["/prax/v1/session"]["get"] = Operation("getSession", "Who this browser is signed in as").ok("Session");
   paths["/prax/v1/session"]["delete"] =

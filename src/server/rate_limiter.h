@@ -7,8 +7,8 @@
 
 namespace prax::server {
 
-//! Counts requests of each key against its requests a minute: a bucket that holds a minute's worth and refills evenly.
-//! Thread-safe.
+//! Counts what each of many (keys, addresses) does against its number a minute: a bucket that holds a minute's worth and
+//! refills evenly. Thread-safe.
 class RateLimiter {
 public:
   using Clock = std::chrono::steady_clock;
@@ -20,7 +20,11 @@ public:
     double reset_seconds = 0;  //!< until the bucket is full
     double retry_seconds = 0;  //!< until the next request is allowed; 0 when this one is
   };
-  Verdict take(const std::string& key_id, int per_minute, Clock::time_point now = Clock::now());
+  Verdict take(const std::string& who, int per_minute, Clock::time_point now = Clock::now());
+  //! What was taken does not count after all.
+  void give_back(const std::string& who);
+  //! How many are remembered; who has done nothing for a minute is forgotten.
+  size_t size() const;
 
 private:
   struct Bucket {
@@ -28,8 +32,12 @@ private:
     int limit = 0;
     Clock::time_point at;
   };
-  std::mutex mutex_;
+  void forget_full(Clock::time_point now);
+
+  static constexpr size_t least_to_look = 1024;
+  mutable std::mutex mutex_;
   std::unordered_map<std::string, Bucket> buckets_;
+  size_t look_at_ = least_to_look;  //!< as many, and it is time to forget some
 };
 
 }  // namespace prax::server

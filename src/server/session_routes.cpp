@@ -1,3 +1,8 @@
+#include <arpa/inet.h>
+
+#include <memory>
+
+#include "base/hash.h"
 #include "base/version.h"
 #include "server/errors.h"
 #include "server/form.h"
@@ -33,16 +38,17 @@ json local_session(const Context& context) {
   return session_object(context, "local", jobs::local_key_id, jobs::Scope::all, {});
 }
 
-//! The key that the body gives: by itself, or by the token of this start.
-jobs::Key key_of(const Context& context, Request& request) {
-  constexpr size_t longest = 200;
-  const Form form(request);
-  FieldReader fields(form, form.tree());
-  const std::string given = fields.one_of({"token", "key"});
-  if (given.empty()) throw missing_field("key");
-  const std::string secret = fields.require_text(given, 1, longest);
-  fields.finish();
-  if (given == "key") {
+//! IPv6 gives everyone 64 bits of addresses (RFC 4291, 2.5.4): those of one network count as one.
+std::string network_of(const std::string& address) {
+  constexpr size_t network_bytes = 8;
+  in6_addr v6 = {};
+  if (::inet_pton(AF_INET6, address.c_str(), &v6) != 1) return address;
+  return hex({v6.s6_addr, network_bytes});
+}
+
+//! Whose secret it is.
+jobs::Key key_of(const Context& context, bool is_token, const std::string& secret) {
+  if (!is_token) {
     const auto answer = context.keys.check(secret);
     if (answer.verdict == jobs::KeyRing::Verdict::accepted) return *answer.key;
     throw http::HttpError(401, "invalid_api_key", "This key is not known here, or it was revoked or has expired",
@@ -56,11 +62,24 @@ jobs::Key key_of(const Context& context, Request& request) {
   return *key;
 }
 
-Response sign_in(const Context& context, Request& request) {
+Response sign_in(const Context& context, RateLimiter& failures, Request& request) {
+  constexpr size_t longest = 200;
+  constexpr int most_failures_a_minute = 10;
   if (!from_own_page(request, true))
     throw http::HttpError(403, "origin_not_allowed", "Pages of other origins may sign nobody in here");
   if (context.settings.no_keys) return json_response(local_session(context));
-  const jobs::Key key = key_of(context, request);
+  const Form form(request);
+  FieldReader fields(form, form.tree());
+  const std::string given = fields.one_of({"token", "key"});
+  if (given.empty()) throw missing_field("key");
+  const std::string secret = fields.require_text(given, 1, longest);
+  fields.finish();
+  const std::string network = network_of(request.peer.address);
+  // Taken first: many guesses at once are many guesses.
+  if (const auto verdict = failures.take(network, most_failures_a_minute); !verdict.allowed)
+    throw too_many(verdict, "There were too many wrong keys from your address; wait a moment");
+  const jobs::Key key = key_of(context, given == "token", secret);
+  failures.give_back(network);
   const auto opened = context.sessions.open(key.id, request.peer.secure);
   Response response = json_response(session_object(context, key.name, key.id, key.scopes, opened.session));
   response.headers.set("set-cookie", opened.set_cookie);
@@ -84,7 +103,8 @@ Response sign_out(const Context& context, const Request& request) {
 
 void add_session_routes(http::Router& router, const Context& c) {
   const std::string path = "/prax/v1/session";
-  router.add({"POST", path, [&c](Request& r) { return sign_in(c, r); }, json_body, scope::open});
+  const auto failures = std::make_shared<RateLimiter>();
+  router.add({"POST", path, [&c, failures](Request& r) { return sign_in(c, *failures, r); }, json_body, scope::open});
   router.add({"GET", path, [&c](Request& r) { return retrieve(c, r); }, {}, scope::any});
   router.add({"DELETE", path, [&c](Request& r) { return sign_out(c, r); }, {}, scope::any});
 }

@@ -5,7 +5,7 @@ import pathlib
 import time
 
 import pytest
-from conftest import Browser, Server
+from conftest import Browser, Server, until
 
 BUILT = {"index.html": b"<!doctype html><title>studio</title>", "assets/app-1a2b.js": b"let a = 1;\n" * 200,
          "assets/app-1a2b.js.br": b"pretend brotli", "assets/app-1a2b.js.gz": b"pretend gzip", "icon.svg": b"<svg/>"}
@@ -90,6 +90,26 @@ def test_wrong_tokens_and_other_origins(studio):
                                   (None, {"Origin": "http://evil.example"}, 403),
                                   (None, {"Origin": "http://" + host}, 200), ("same-origin", {}, 200)):
         assert browser.send("POST", "/v1/videos", {"prompt": "x"}, site=site, **headers)[0] == status, (site, headers)
+
+
+def test_guessing_is_slow(serve, tmp_path):
+    server = serve(tmp_path / "data", "--workers", "0")
+    browser, friend = Browser(server), server.key("friend")
+    for number in range(20):
+        browser.json("POST", "/prax/v1/session", {"token": server.token})
+        browser.json("POST", "/prax/v1/session", {"nonsense": number}, status=400)
+    answers = [browser.send("POST", "/prax/v1/session", guess) for number in range(10)
+               for guess in ({"token": f"{number:064}"}, {"key": "prax-" + str(number)})]
+    statuses = [status for status, _, _ in answers]
+    assert statuses[:10] == [401] * 10 and 429 in statuses, statuses
+    status, headers, content = answers[statuses.index(429)]
+    assert 1 <= int(headers["retry-after"]) <= 60 and json.loads(content)["error"]["code"] == "rate_limit_exceeded"
+    # Those who are in, and programs, are not concerned.
+    assert browser.send("GET", "/prax/v1/session")[0] == 200
+    assert server.client(friend["key"]).videos.list().data == []
+    time.sleep(int(headers["retry-after"]))
+    until(lambda: browser.send("POST", "/prax/v1/session", {"key": friend["key"]})[0] == 200)
+    assert server.stop() == 0
 
 
 def test_sessions_outlive_a_restart_and_die_with_their_key(tmp_path):
