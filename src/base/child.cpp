@@ -96,8 +96,8 @@ void run(const ChildCall& call, const CancelToken& cancel, ChildEnd& end) {
     pollfd wait{our_in.number, POLLIN, 0};
     if (!over) ::poll(&wait, 1, look_every_ms);
     char piece[4096];
-    for (ssize_t count; our_in.number >= 0 && Clock::now() <= until &&
-                        (count = ::read(our_in.number, piece, sizeof piece)) >= 0;) {
+    for (ssize_t count;
+         our_in.number >= 0 && Clock::now() <= until && (count = ::read(our_in.number, piece, sizeof piece)) >= 0;) {
       if (count == 0) our_in.close();
       const std::string_view text(piece, static_cast<size_t>(count));
       if (call.on_output)

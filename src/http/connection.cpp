@@ -21,6 +21,7 @@ using Parser = beast::http::request_parser<beast::http::buffer_body>;
 constexpr size_t body_piece = 64 * 1024;
 constexpr size_t file_piece = 256 * 1024;
 constexpr size_t body_memory = 256 * 1024;  // a longer body waits in a file for its end
+constexpr uint64_t room_step = 4 << 20;     // for a body whose length is not announced
 constexpr auto linger_time = std::chrono::seconds(10);
 
 constexpr auto as_tuple = asio::as_tuple(asio::use_awaitable);
@@ -235,6 +236,8 @@ private:
     } catch (...) {
       problem = std::current_exception();
     }
+    request.body = {};
+    request.room.reset();
     if (problem) response = core_.hooks.failure(problem, request);
     const bool keep = parser.get().keep_alive() && framed && body_read && !core_.draining();
     unread_ = !framed || !body_read;
@@ -272,11 +275,17 @@ private:
                        "The body has more than the " + std::to_string(limit) + " bytes that are taken here");
     };
     if (announced && *announced > limit) throw too_large();
+    MultipartLimits part_limits;
+    uint64_t room = request.body.multipart ? part_limits.part_memory : body_memory;
+    const Work make_room = [this, &request, &room] { core_.hooks.room(request, room); };
+    if (announced && *announced > room && core_.hooks.room) {
+      room = *announced;
+      co_await core_.blocking(make_room);
+    }
     co_await expect_continue(request);
 
     std::optional<MultipartReader> reader;
     if (request.body.multipart) {
-      MultipartLimits part_limits;
       part_limits.folder = core_.settings.temporary;
       reader.emplace(type.find("boundary").value_or(""), part_limits);
     } else {
@@ -302,6 +311,10 @@ private:
       received += bytes.size();
       if (received > limit) throw too_large();
       if (!wants || bytes.empty()) continue;
+      if (received > room && core_.hooks.room) {
+        room = std::min(limit, received + room_step);
+        co_await core_.blocking(make_room);
+      }
       const Work keep = [&] {
         if (reader)
           reader->feed(bytes);

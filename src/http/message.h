@@ -76,6 +76,7 @@ struct Request {
   Peer peer;
   std::map<std::string, std::string, std::less<>> captures;  //!< {name} of the route's pattern, decoded
   std::any caller;                                           //!< what the gate found out about the client
+  std::shared_ptr<void> room;                                //!< for its files; given back before it is answered
 
   //! The capture of that name; the route has it.
   const std::string& capture(std::string_view name) const { return captures.find(name)->second; }

@@ -51,6 +51,9 @@ struct Exchange {
 struct Hooks {
   //! Before a body is read: who is it, may he? Throws HttpError to refuse. Fills Request::caller.
   std::function<void(Request&, const Route&)> gate;
+  //! Before so many bytes of a body are kept in files, and again with more where the client announces no length: is
+  //! there room? Throws HttpError to refuse. Fills Request::room. Optional.
+  std::function<void(Request&, uint64_t bytes)> room;
   //! The answer for whatever went wrong, HttpError among it. May be called from the connections' thread.
   std::function<Response(const std::exception_ptr&, const Request&)> failure;
   //! The last word on an answer's headers. From the connections' thread.

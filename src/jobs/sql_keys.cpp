@@ -202,9 +202,10 @@ void SqlStore::open_session(const std::string& hash, const Session& session) {
     c.run("DELETE FROM sessions WHERE expires_at < $1", {value_of(now())});
     c.run("INSERT INTO sessions (hash, key_id, created_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
           {hash, session.key_id, value_of(session.created_at), value_of(session.expires_at)});
-    c.run("DELETE FROM sessions WHERE key_id = $1 AND hash <> $2 AND hash NOT IN (SELECT hash FROM sessions"
-          " WHERE key_id = $1 AND hash <> $2 ORDER BY created_at DESC, hash LIMIT $3)",
-          {session.key_id, hash, int64_t{most_sessions_of_key - 1}});
+    c.run(
+        "DELETE FROM sessions WHERE key_id = $1 AND hash <> $2 AND hash NOT IN (SELECT hash FROM sessions"
+        " WHERE key_id = $1 AND hash <> $2 ORDER BY created_at DESC, hash LIMIT $3)",
+        {session.key_id, hash, int64_t{most_sessions_of_key - 1}});
     append_audit(c, {"session.opened", session.key_id, session.key_id, json::object()}, session.created_at);
   });
 }

@@ -207,8 +207,8 @@ public:
   virtual KeyUsage usage_of(const std::string& key_id) = 0;
 
   // Sessions
-  //! By the hash of what the browser keeps. Sessions end with their key and at their time, and a key's oldest when there
-  //! would be more than most_sessions_of_key.
+  //! By the hash of what the browser keeps. Sessions end with their key and at their time, and a key's oldest when
+  //! there would be more than most_sessions_of_key.
   virtual void open_session(const std::string& hash, const Session& session) = 0;
   virtual std::optional<Session> session(const std::string& hash) = 0;
   virtual void close_session(const std::string& hash) = 0;

@@ -83,7 +83,8 @@ public:
         folder_(settings_.data),
         store_(folder_.open_store(settings_.database)),
         storage_(folder_.open_storage(settings_.storage)),
-        uploads_(folder_.path() / "uploads") {
+        uploads_(folder_.path() / "uploads"),
+        reservations_(*store_, settings_.quota) {
     require_keys(settings_, *store_);
     raise_file_limit();
     keys_ = std::make_unique<jobs::KeyRing>(*store_);
@@ -93,9 +94,9 @@ public:
     events_ = std::make_unique<EventHub>(*feed_, *keys_, *sessions_);
     learning_ = feed_->on_job([this](const jobs::Job& job) { estimates_.learn(job); });
     conversions_ = std::make_unique<Conversions>(*store_, *storage_, uploads_.path(), conversions_at_once());
-    context_ =
-        std::make_unique<Context>(Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_, *conversions_,
-                                          estimates_, *events_, metrics_, uploads_.path(), draining_, program});
+    context_ = std::make_unique<Context>(Context{settings_, *store_, *storage_, catalog_, *keys_, *sessions_,
+                                                 *conversions_, estimates_, *events_, metrics_, reservations_,
+                                                 uploads_.path(), draining_, program});
     open_studio();
     server_ = std::make_unique<http::Server>(http_settings(), router(), hooks());
     sessions_->set_port(port());
@@ -228,6 +229,7 @@ private:
   http::Hooks hooks() {
     http::Hooks hooks;
     hooks.gate = [this](http::Request& request, const http::Route& route) { gate_->check(request, route); };
+    hooks.room = [this](http::Request& request, uint64_t bytes) { reservations_.reserve(request, bytes); };
     hooks.failure = [this](const std::exception_ptr& problem, const http::Request& request) {
       std::string detail;
       auto response = error_response(problem, &detail);
@@ -308,6 +310,7 @@ private:
   const std::unique_ptr<jobs::Store> store_;
   const std::unique_ptr<jobs::ResultStorage> storage_;
   const UploadFolder uploads_;
+  Reservations reservations_;
   Estimates estimates_;
   Metrics metrics_;
   std::atomic<bool> draining_{false};

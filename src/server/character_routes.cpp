@@ -25,7 +25,7 @@ Response create(const Context& context, Request& request) {
   http::Part* part = form.file(*video);
   if (!part) throw bad_field("video", "'video' must be a file", "invalid_type");
   fields.finish();
-  require_room(context);
+  context.reservations.reserve(request, part->content.size());
   const CheckedMedia clip = check_media(context, part->content, Wanted::clip, "video");
   character.id = jobs::new_character_id();
   character.key_id = caller_of(request).key_id;

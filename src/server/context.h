@@ -15,6 +15,7 @@
 #include "server/gate.h"
 #include "server/metrics.h"
 #include "server/outbound.h"
+#include "server/reservations.h"
 #include "server/sessions.h"
 #include "server/settings.h"
 
@@ -32,6 +33,7 @@ struct Context {
   Estimates& estimates;
   EventHub& events;
   Metrics& metrics;
+  Reservations& reservations;
   std::filesystem::path temporary;  //!< folder for uploads on their way
   std::atomic<bool>& draining;
   std::filesystem::path program;  //!< this one, which looks at uploads in a process of its own

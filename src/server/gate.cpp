@@ -53,8 +53,7 @@ void Gate::check(http::Request& request, const http::Route& route) {
     caller.rate = rates_.take(caller.key_id, *limit);
     if (!caller.rate->allowed) {
       request.caller = caller;
-      throw too_many(*caller.rate,
-                     "This key may make " + std::to_string(*limit) + " requests a minute; wait a moment");
+      throw too_many(*caller.rate, "This key may make " + std::to_string(*limit) + " requests a minute; wait a moment");
     }
   }
   const std::string wanted = route.scope == scope::metrics ? scope::admin : route.scope;

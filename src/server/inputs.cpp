@@ -70,8 +70,9 @@ std::optional<std::string> look_elsewhere(const Context& context, const std::str
   static std::mutex one_at_a_time;
   const uint64_t memory = other_memory + context.settings.max_picture_pixels * bytes_of_pixel;
   ChildCall call;
-  call.words = {context.program.string(), "inspect",   kind,       file.string(),
-                "--memory",               std::to_string(memory), "--seconds", std::to_string(seconds)};
+  call.words = {
+      context.program.string(), "inspect", kind, file.string(), "--memory", std::to_string(memory), "--seconds",
+      std::to_string(seconds)};
   call.timeout = std::chrono::seconds(2 * seconds);
   call.shows_errors = false;
   call.on_output = on_output;
@@ -174,13 +175,6 @@ http::Spool read_url(const Context& context, const std::string& url, const std::
     throw bad_field(param, "The picture's URL could not be fetched: " +
                                (answer.status ? "its server answered " + std::to_string(answer.status) : answer.error));
   return body;
-}
-
-void require_room(const Context& context) {
-  const auto& quota = context.settings.quota;
-  if (!quota || context.store.stored_bytes() < *quota) return;
-  throw http::HttpError(507, "storage_full", "The storage is full; delete videos that are not needed any more")
-      .with("x-should-retry", "false");
 }
 
 jobs::InputFile store_input(const Context& context, const std::string& owner_id, const std::string& name,

@@ -32,9 +32,6 @@ CheckedMedia check_media(const Context& context, http::Spool& upload, Wanted wan
 //! The bytes of a data URL, or of a URL that is fetched by the settings' rules. HttpError(400).
 http::Spool read_url(const Context& context, const std::string& url, const std::string& param);
 
-//! HttpError(507) when the quota is used up. Jobs are counted against it where they are accepted.
-void require_room(const Context& context);
-
 //! Puts it into the storage as `name` of a job or character.
 jobs::InputFile store_input(const Context& context, const std::string& owner_id, const std::string& name,
                             const CheckedMedia& media);

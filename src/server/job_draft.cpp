@@ -277,6 +277,9 @@ void JobDraft::take_result(const jobs::Job& source, const std::string& name) {
 
 jobs::Job JobDraft::submit() {
   fields_.finish();
+  uint64_t bytes = 0;
+  for (const auto& [name, media] : uploads_) bytes += media.bytes;
+  reserve(bytes);
   try {
     for (auto& [name, media] : uploads_) job_.inputs.push_back(store_input(context_, job_.id, name, media));
     const auto accepted = accept_jobs(context_, {job_});

@@ -49,6 +49,9 @@ public:
   std::optional<double> read_seconds();
   void take_upload(const std::string& name, CheckedMedia media) { uploads_.emplace_back(name, std::move(media)); }
 
+  //! Room for inputs of so many bytes in all; HttpError(507).
+  void reserve(uint64_t bytes) { context_.reservations.reserve(request_, bytes); }
+
   const jobs::CatalogModel& model() const { return *resolved_.model; }
   //! The caller's finished job; HttpError 404, or 400 while it is not finished.
   jobs::Job finished_job(const std::string& id, const std::string& param);

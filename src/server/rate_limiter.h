@@ -7,8 +7,8 @@
 
 namespace prax::server {
 
-//! Counts what each of many (keys, addresses) does against its number a minute: a bucket that holds a minute's worth and
-//! refills evenly. Thread-safe.
+//! Counts what each of many (keys, addresses) does against its number a minute: a bucket that holds a minute's worth
+//! and refills evenly. Thread-safe.
 class RateLimiter {
 public:
   using Clock = std::chrono::steady_clock;

@@ -281,6 +281,10 @@ private:
   jobs::Job submit(jobs::NewJob whole) {
     std::vector<jobs::NewJob> all;
     std::vector<std::string> stored;
+    uint64_t bytes = 0;
+    for (const Card& card : cards_)
+      if (card.made && card.picture) bytes += card.picture->bytes;
+    draft_.reserve(bytes);
     const auto remove_stored = [&] {
       for (const std::string& id : stored) context_.storage.remove_folder("inputs/" + id);
     };

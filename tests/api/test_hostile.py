@@ -1,14 +1,16 @@
 """Clients that mean harm get the right status, cost little, and hurt nobody else."""
 
+import io
 import os
 import struct
 import threading
 import time
 import zlib
 
+import av
 import openai
 import pytest
-from conftest import png
+from conftest import png, until
 
 
 def talk(server, data: bytes, timeout=20) -> bytes:
@@ -275,11 +277,67 @@ def test_the_log_is_no_terminal_program(tmp_path, serve):
 
 
 def test_characters_count_for_the_quota(tmp_path, serve):
-    server = serve(tmp_path / "data", "--workers", "0", "--quota", "100")
-    client = server.client(server.key()["key"], max_retries=0)
     clip = gif()
-    assert len(clip) > 100
+    server = serve(tmp_path / "data", "--workers", "0", "--quota", str(len(clip) + 10))
+    client = server.client(server.key()["key"], max_retries=0)
     client.videos.create_character(name="first", video=("a.gif", clip, "image/gif"))
     with pytest.raises(openai.InternalServerError) as error:
         client.videos.create_character(name="second", video=("a.gif", clip, "image/gif"))
     assert error.value.status_code == 507
+
+
+def test_uploads_on_their_way_count_for_the_quota(tmp_path, serve):
+    server = serve(tmp_path / "data", "--workers", "0", "--quota", "1000000")
+    key = server.key()["key"]
+    client = server.client(key, max_retries=0)
+
+    def begin(announced):
+        length = f"content-length: {announced}" if announced else "transfer-encoding: chunked"
+        connection = server.connect()
+        connection.sendall(f"POST /v1/videos HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n{length}\r\n"
+                           "expect: 100-continue\r\ncontent-type: multipart/form-data; boundary=b\r\n\r\n".encode())
+        return connection, status_of(connection.recv(65536))
+
+    under_way = [begin(300_000) for _ in range(3)]
+    assert [status for _, status in under_way] == [100] * 3
+    assert begin(300_000)[1] == 507
+    assert begin(90_000)[1] == 100
+    # One that does not say how much is to come goes as far as there is room.
+    long, status = begin(None)
+    head = b'--b\r\ncontent-disposition: form-data; name="input_reference"; filename="a"\r\n\r\n'
+    long.sendall(b"%x\r\n" % (len(head) + 500_000) + head + bytes(500_000) + b"\r\n")
+    assert status == 100 and status_of(long.recv(65536)) == 507
+    # What needs no room is answered as ever, and what is given up makes room.
+    assert client.videos.create(prompt="x").status == "queued"
+    for connection, _ in under_way:
+        connection.close()
+    picture = ("a.png", png() + os.urandom(300_000), "image/png")
+
+    def create():
+        try:
+            return client.videos.create(prompt="x", input_reference=picture)
+        except openai.InternalServerError as error:
+            assert error.status_code == 507 and error.code == "storage_full", error
+    made = [until(create) for _ in range(3)]
+    assert create() is None
+    client.videos.delete(made[0].id)
+    until(create)
+    assert sum(file.stat().st_size for file in (server.data / "storage").rglob("*") if file.is_file()) <= 1_000_000
+
+
+def test_pictures_of_characters_are_made_elsewhere(idle_server, idle_client):
+    """A clip of a few kilobytes, whose first picture takes a hundred megabytes and more to decode and to write."""
+    target = io.BytesIO()
+    with av.open(target, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=12)
+        stream.width, stream.height = 4000, 3000
+        container.mux(stream.encode(av.VideoFrame(4000, 3000, "yuv420p")))
+        container.mux(stream.encode())
+    clip = target.getvalue()
+    assert len(clip) < 200_000
+    character = idle_client.videos.create_character(name="Large", video=("a.mp4", clip, "video/mp4")).id
+    used = idle_server.memory()
+    idle_server.forget_peak()
+    made = idle_client.videos.create(prompt="x", extra_body={"characters": [character]})
+    assert made.characters[0]["name"] == "Large"
+    assert idle_server.peak() - used < 60e6

@@ -91,6 +91,12 @@ protected:
     settings.limits.connections = 40;
     Hooks hooks;
     hooks.gate = [](Request&, const Route&) {};
+    hooks.room = [this](Request& request, uint64_t bytes) {
+      room_asked_ = bytes;
+      if (bytes > room_) throw HttpError(507, "no_room");
+      ++rooms_;
+      request.room = std::shared_ptr<void>(nullptr, [this](void*) { --rooms_; });
+    };
     hooks.failure = [](const std::exception_ptr& problem, const Request&) {
       try {
         std::rethrow_exception(problem);
@@ -121,7 +127,8 @@ protected:
 
   std::mutex mutex_;
   std::vector<std::shared_ptr<EventStream>> streams_;
-  std::atomic<int> answered_{0};
+  std::atomic<int> answered_{0}, rooms_{0};
+  std::atomic<uint64_t> room_{1 << 20}, room_asked_{0};
   std::unique_ptr<Server> server_;
   std::thread thread_;
 };
@@ -137,6 +144,24 @@ TEST_F(HttpServer, KeepsConnectionsOpen) {
   client.say("HEAD /hello HTTP/1.1\r\nhost: x\r\n\r\nGET /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
   const std::string two = client.hear("no end");
   EXPECT_EQ(two.find("hello"), two.size() - 5);
+}
+
+TEST_F(HttpServer, AsksForRoomBeforeItKeepsABodyInAFile) {
+  const std::string head = "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
+  const std::string body(900'000, ' '), announced = "content-length: 900000\r\n";
+  EXPECT_NE(ask(head + "content-length: 4\r\n\r\n[12]", "no end").find(" 200 "), std::string::npos);
+  EXPECT_EQ(room_asked_, 0u) << "a short body is kept in memory";
+  EXPECT_NE(ask(head + announced + "\r\n" + body, "no end").find(" 200 "), std::string::npos);
+  EXPECT_EQ(room_asked_, 900'000u);
+  const std::string chunks = "transfer-encoding: chunked\r\n\r\ndbba0\r\n" + body + "\r\n0\r\n\r\n";
+  EXPECT_NE(ask(head + chunks, "no end").find(" 200 "), std::string::npos);
+  EXPECT_EQ(room_asked_, 1u << 20) << "a little ahead of what came, and no further than the limit";
+  EXPECT_EQ(rooms_, 0) << "it is given back before the answer";
+  room_ = 800'000;
+  const std::string refused = ask(head + announced + "expect: 100-continue\r\n\r\n", "no end");
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 507 ")) << refused;
+  EXPECT_TRUE(ask(head + chunks, "no end").starts_with("HTTP/1.1 507 "));
+  EXPECT_EQ(rooms_, 0);
 }
 
 TEST_F(HttpServer, ReadsBodies) {
