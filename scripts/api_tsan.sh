@@ -9,6 +9,7 @@ rm -rf "$reports"
 mkdir -p "$reports"
 # Debian's libraries are not built with it: what they do among themselves is theirs.
 export TSAN_OPTIONS="ignore_noninstrumented_modules=1:second_deadlock_stack=1:log_path=$PWD/$reports/race"
+export PRAX_PATIENCE=${PRAX_PATIENCE:-6}
 binary=$1
 shift
 status=0

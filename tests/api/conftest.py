@@ -13,6 +13,8 @@ import zlib
 import openai
 import pytest
 
+# How many times as long as usual everything may take: a program under a sanitizer needs several.
+PATIENCE = float(os.environ.get("PRAX_PATIENCE", "1"))
 PRAX = os.environ.setdefault("PRAX_BINARY", os.path.abspath("build/release/apps/prax/prax"))
 
 
@@ -65,7 +67,7 @@ class Server:
     def stop(self) -> int:
         self.process.terminate()
         try:
-            return self.process.wait(timeout=40)
+            return self.process.wait(timeout=40 * PATIENCE)
         finally:
             self.process.kill()
             self.log.close()
@@ -86,7 +88,7 @@ class Worker:
 
     def stop(self):
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(60 * PATIENCE)
 
 
 class Browser:
@@ -196,23 +198,23 @@ def finished(client):
 
 def until(what, seconds=120):
     """The first true value of what()."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < end:
         if found := what():
             return found
         time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} seconds: {what.__doc__ or what}")
+    raise AssertionError(f"not within {seconds * PATIENCE:g} seconds: {what.__doc__ or what}")
 
 
 def wait(client, video_id, seconds=120):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < end:
         video = client.videos.retrieve(video_id)
         if video.status in ("completed", "failed"):
             assert video.status == "completed", video.error
             return video
         time.sleep(0.2)
-    raise AssertionError(f"{video_id} is {video.status} after {seconds} s")
+    raise AssertionError(f"{video_id} is {video.status} after {seconds * PATIENCE:g} s")
 
 
 def png(width=64, height=64, shade=128) -> bytes:
@@ -228,11 +230,11 @@ def png(width=64, height=64, shade=128) -> bytes:
 
 def wait_in(browser, video_id, status="completed", seconds=120):
     """The video once it is finished, as the browser sees it."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < end:
         video = browser.json("GET", f"/v1/videos/{video_id}")
         if video["status"] in ("completed", "failed"):
             assert video["status"] == status, video["error"]
             return video
         time.sleep(0.2)
-    raise AssertionError(f"{video_id} is {video['status']} after {seconds} s")
+    raise AssertionError(f"{video_id} is {video['status']} after {seconds * PATIENCE:g} s")

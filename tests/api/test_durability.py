@@ -6,7 +6,7 @@ import signal
 import struct
 import threading
 
-from conftest import until, wait
+from conftest import PATIENCE, until, wait
 from test_http import events
 
 
@@ -43,11 +43,11 @@ def test_a_killed_worker_is_followed_at_the_last_saved_step(serve, work, tmp_pat
             listening.set()
     listener = threading.Thread(target=listen)
     listener.start()
-    assert listening.wait(10)
+    assert listening.wait(10 * PATIENCE)
     begun = len(seen)
     worker = work(server.data)
     assert client.videos.download_content(wait(client, video.id).id).read() == expected
-    listener.join(10)
+    listener.join(10 * PATIENCE)
     # That the job has a new worker is told with what the one before had said last.
     told = [each["step"] for each in seen[begun:] if each["stage"] == "denoise" and each["step"] != seen[0]["step"]]
     assert told and min(told) >= saved, (saved, told)
