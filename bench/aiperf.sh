@@ -29,9 +29,9 @@ printf '{"text": "%s"}\n' "a red balloon rises over the sea" "a boat on a lake" 
 key=$("$prax" keys create aiperf --data data --json | sed 's/.*"key":"\([^"]*\)".*/\1/')
 "$prax" serve --data data --port 0 --log-level warning >listening &
 server=$!
-until [[ -s listening ]]; do sleep 0.1; done
+until grep -q '^listening on ' listening; do sleep 0.1; done
 HF_HOME=$scratch/hf HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 "$venv/bin/aiperf" profile --model sora-2 \
-  --endpoint-type video_generation --download-video-content --url "$(sed 's/.* //' listening)" --api-key "$key" \
+  --endpoint-type video_generation --download-video-content --url "$(sed -n 's/^listening on //p' listening)" --api-key "$key" \
   --extra-inputs size:128x128 --extra-inputs num_frames:25 --extra-inputs num_inference_steps:2 --extra-inputs seed:42 \
   --request-count "$requests" --concurrency "$concurrency" --tokenizer local/characters --input-file prompts.jsonl \
   --custom-dataset-type single_turn --ui none
