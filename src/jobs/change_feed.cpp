@@ -85,14 +85,21 @@ void ChangeFeed::look() {
   if (store_.latest_version() == version_) return;
   const Store::Changes changes = store_.changed_jobs(version_);
   version_ = changes.version;
-  for (const Job& job : changes.jobs)
+  // In their order: who hears of one has heard of all before it.
+  auto deletion = changes.deleted.begin();
+  const auto tell_deletions = [&](int64_t before) {
+    for (; deletion != changes.deleted.end() && deletion->version < before; ++deletion)
+      tell([&](const Listeners& l) {
+        if (l.deleted) l.deleted(*deletion);
+      });
+  };
+  for (const Job& job : changes.jobs) {
+    tell_deletions(job.version);
     tell([&](const Listeners& l) {
       if (l.job) l.job(job);
     });
-  for (const Deletion& deletion : changes.deleted)
-    tell([&](const Listeners& l) {
-      if (l.deleted) l.deleted(deletion);
-    });
+  }
+  tell_deletions(INT64_MAX);
 }
 
 void ChangeFeed::run() {

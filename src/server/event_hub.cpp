@@ -1,6 +1,7 @@
 #include "server/event_hub.h"
 
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "server/video_object.h"
@@ -20,13 +21,24 @@ std::shared_ptr<http::EventStream> EventHub::open(const Listener& listener, size
   for (const auto& [id, entry] : streams_->entries) open += entry.listener.key_id == listener.key_id;
   if (open >= most) return nullptr;
   const int64_t id = streams_->next++;
-  streams_->entries[id] = {listener, stream};
+  streams_->entries[id] = {listener, stream, false, -1};
   lock.unlock();
   stream->on_close([streams = streams_, id] {
     std::lock_guard held(streams->mutex);
     streams->entries.erase(id);
   });
   return stream;
+}
+
+bool EventHub::let_hear(const http::EventStream& stream, int64_t seen) {
+  const std::lock_guard lock(streams_->mutex);
+  for (auto& [id, entry] : streams_->entries) {
+    if (entry.stream.lock().get() != &stream) continue;
+    if (entry.seen > seen) return false;
+    entry.seen = seen;
+    entry.hears = true;
+  }
+  return true;
 }
 
 size_t EventHub::count() const {
@@ -53,26 +65,35 @@ http::Event EventHub::event_of(const jobs::Deletion& deletion) {
   return {std::to_string(deletion.version), "video.deleted", deleted_object(deletion.job_id).dump()};
 }
 
-void EventHub::job_changed(const jobs::Job& job) {
-  const auto event = event_of(job);
-  const bool over = is_final(job.status);
-  for (const auto& stream : select([&](const Listener& l) {
-         return (l.job_id.empty() || l.job_id == job.id) && (l.all_keys || l.key_id == job.key_id);
-       }))
+//! On the feed's thread alone, and so in the order of versions. `ends` the streams of that one job.
+void EventHub::tell(int64_t version, const http::Event& event, bool ends,
+                    const std::function<bool(const Listener&)>& wanted) {
+  std::vector<std::pair<std::shared_ptr<http::EventStream>, bool>> found;
+  {
+    const std::lock_guard lock(streams_->mutex);
+    for (auto& [id, entry] : streams_->entries) {
+      if (!wanted(entry.listener) || version <= entry.seen) continue;
+      entry.seen = version;
+      if (!entry.hears) continue;
+      if (auto stream = entry.stream.lock()) found.emplace_back(std::move(stream), !entry.listener.job_id.empty());
+    }
+  }
+  for (const auto& [stream, of_one_job] : found) {
     stream->send(event);
-  if (!over) return;
-  for (const auto& stream : select([&](const Listener& l) { return l.job_id == job.id; })) stream->close();
+    if (ends && of_one_job) stream->close();
+  }
+}
+
+void EventHub::job_changed(const jobs::Job& job) {
+  tell(job.version, event_of(job), is_final(job.status), [&](const Listener& l) {
+    return (l.job_id.empty() || l.job_id == job.id) && (l.all_keys || l.key_id == job.key_id);
+  });
 }
 
 void EventHub::job_deleted(const jobs::Deletion& deletion) {
-  const auto event = event_of(deletion);
-  for (const auto& stream :
-       select([&](const Listener& l) { return l.job_id.empty() && (l.all_keys || l.key_id == deletion.key_id); }))
-    stream->send(event);
-  for (const auto& stream : select([&](const Listener& l) { return l.job_id == deletion.job_id; })) {
-    stream->send(event);
-    stream->close();
-  }
+  tell(deletion.version, event_of(deletion), true, [&](const Listener& l) {
+    return l.job_id.empty() ? l.all_keys || l.key_id == deletion.key_id : l.job_id == deletion.job_id;
+  });
 }
 
 void EventHub::check_listeners() {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 
 #include "server/errors.h"
@@ -25,12 +26,12 @@ std::shared_ptr<http::EventStream> open_stream(const Context& context, const Req
   return stream;
 }
 
-//! The version that the client saw last; -1 when it says none.
-int64_t last_event_id(const Request& request) {
+//! The version that the client saw last; -1 when it says none, or one that is yet to come.
+int64_t last_event_id(const Context& context, const Request& request) {
   const std::string_view text = request.headers.get("last-event-id");
   int64_t version = -1;
   std::from_chars(text.data(), text.data() + text.size(), version);
-  return version;
+  return version <= context.store.latest_version() ? version : -1;
 }
 
 //! Events of one video: where it stands now (unless the client has seen that), each change, its end.
@@ -38,20 +39,24 @@ Response video_events(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   const std::string id = find_job(context, caller, request.capture("video_id")).id;
   auto stream = open_stream(context, request, id);
-  // Asked again, now that the stream hears of every change: nothing falls between the two.
-  const auto job = context.store.job(id);
-  if (!job) {
-    stream->close();
-    throw not_found("video", id);
-  }
-  if (job->version > last_event_id(request)) stream->send(EventHub::event_of(*job));
-  if (is_final(job->status)) stream->close();
+  int64_t seen = last_event_id(context, request);
+  do {
+    // Asked again, now that no change is missed: nothing falls between the two.
+    const auto job = context.store.job(id);
+    if (!job) {
+      stream->close();
+      throw not_found("video", id);
+    }
+    if (job->version > seen) stream->send(EventHub::event_of(*job));
+    seen = std::max(seen, job->version);
+    if (is_final(job->status)) stream->close();
+  } while (!context.events.let_hear(*stream, seen));
   return Response::events(stream);
 }
 
 //! What a client missed, in the order in which it happened: where the stream ends for being too much at once, the
-//! client comes back with the last that it got, and hears the rest.
-void send_missed(const Context& context, int64_t seen, const std::string& key_id, http::EventStream& stream) {
+//! client comes back with the last that it got, and hears the rest. The last of it.
+int64_t send_missed(const Context& context, int64_t seen, const std::string& key_id, http::EventStream& stream) {
   for (const int64_t now = context.store.latest_version(); seen < now;) {
     const auto changes = context.store.changed_jobs(seen, key_id);
     auto deletion = changes.deleted.begin();
@@ -61,18 +66,21 @@ void send_missed(const Context& context, int64_t seen, const std::string& key_id
       return true;
     };
     for (const jobs::Job& job : changes.jobs)
-      if (!send_deletions(job.version) || !stream.send(EventHub::event_of(job))) return;
-    if (!send_deletions(INT64_MAX)) return;
+      if (!send_deletions(job.version) || !stream.send(EventHub::event_of(job))) return seen;
+    if (!send_deletions(INT64_MAX)) return seen;
     seen = changes.version;
   }
+  return seen;
 }
 
 //! Events of all of the caller's videos.
 Response all_events(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   auto stream = open_stream(context, request, "");
-  if (const int64_t seen = last_event_id(request); seen >= 0)
-    send_missed(context, seen, caller.admin() ? "" : caller.key_id, *stream);
+  int64_t seen = last_event_id(context, request);
+  if (seen < 0) seen = context.store.latest_version();
+  do seen = send_missed(context, seen, caller.admin() ? "" : caller.key_id, *stream);
+  while (!context.events.let_hear(*stream, seen));
   return Response::events(stream);
 }
 
