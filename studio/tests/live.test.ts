@@ -28,6 +28,18 @@ test('two tabs agree', async ({ studio, browser, server }) => {
   await other.context.close()
 })
 
+test('an answer that events overtook changes nothing any more', async ({ studio }) => {
+  await studio.route('**/v1/videos', async (route) => {
+    const response = await route.fetch()
+    await finished(studio, (await response.json()).id)
+    await route.fulfill({ response })
+  })
+  await studio.getByLabel('What should be seen?').fill('made before its answer')
+  await studio.keyboard.press('Enter')
+  await expect(studio.getByRole('group', { name: 'Video: made before its answer' })).toBeVisible()
+  await expect(studio.getByRole('region', { name: 'Being made' })).toBeHidden()
+})
+
 test('a server that stops in the middle of a job comes back with it, and the page too', async ({ browser }) => {
   const server = await new Server().start()
   const { context, page } = await signedIn(browser, server)

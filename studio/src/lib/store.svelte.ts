@@ -128,14 +128,19 @@ class Studio {
   }
 
   keep(video: Video): void {
+    if (!this.videos.has(video.id)) this.arrivals++
+    this.#set(video)
+  }
+
+  //! What is over stays so: an answer may come later than the event that overtook it.
+  #set(video: Video): void {
     const known = this.videos.get(video.id)
-    if (!known) this.arrivals++
-    this.videos.set(video.id, video)
+    if (!known || isActive(known) || !isActive(video)) this.videos.set(video.id, video)
   }
 
   //! Videos of a list that was asked for: news to the store, but not to whoever asked.
   stock(page: LibraryPage): void {
-    for (const video of page.data) this.videos.set(video.id, video)
+    for (const video of page.data) this.#set(video)
     this.folders = page.folders
   }
 
