@@ -1,4 +1,4 @@
-"""the actors: their parts in a unit box (y down, facing right), and where they are at a time"""
+"""The actors: paper figures in a unit box (y down, facing right) with a white border and a soft shadow."""
 
 import math
 
@@ -16,12 +16,6 @@ RGB = {
     "pink": (0.98, 0.50, 0.70),
     "white": (0.96, 0.96, 0.94),
 }
-
-
-# ------------------------------------------------------------------ actors (unit box, y down, facing right)
-def shape(c, fill, line=None):
-    c.set_source_rgb(*fill)
-    c.fill()
 
 
 def poly(c, pts):
@@ -256,75 +250,38 @@ def actor_parts(c, kind, col, t):
     return P
 
 
-def actor(c, s, t):
-    """places the actor for time t in [0,1]"""
-    kind, mo, size = s["actor"], s["motion"], s["size"]
-    x, y, rot, kx, ky = 64 + s["x"], 60 + s["y"], 0.0, 1.0, 1.0
-    flip = s["flip"]
-    e = t
-    if mo == "left":
-        x, flip = 64 + s["x"] * 0.4 + 32 - 64 * e, 1
-    elif mo == "right":
-        x, flip = 64 + s["x"] * 0.4 - 32 + 64 * e, 0
-    elif mo == "rise":
-        y = 62 + s["y"] * 0.4 + 34 - 68 * e
-    elif mo == "fall":
-        y = 62 + s["y"] * 0.4 - 34 + 68 * e
-    elif mo == "bounce":
-        b = abs(math.sin(math.pi * 3 * t))
-        y = 88 + s["y"] * 0.4 - 48 * b
-        q = max(0, 0.25 - b) * 0.9
-        kx, ky = 1 + q, 1 - q
-    elif mo == "spin":
-        rot = 2 * math.pi * t * (-1 if s["flip"] else 1)
-        size *= 1.05
-    elif mo == "grow":
-        g = 0.42 + 0.98 * e
-        kx = ky = g
-    elif mo == "circle":
-        a = 2 * math.pi * t - math.pi / 2
-        x += 24 * math.cos(a)
-        y += 24 * math.sin(a)
-        x -= s["x"] * 0.5
-    elif mo == "swing":
-        a = 0.62 * math.sin(2 * math.pi * 1.5 * t)
-        x += 46 * math.sin(a)
-        y += -40 + 46 * math.cos(a) - 4
-        rot = -a
-    tilt = 0.0
-    if kind == "rocket" and mo in ("left", "right"):
-        tilt = math.pi / 2 * 0.8  # rockets lean into sideways flight
+BORDER = 5.5  # pixels, half of them outside
+
+
+def draw_actor(c, kind, colour, size, at, left, beat):
+    """at: (x, y, rotation, scale, squash); left: whether it looks left; beat: 24 frames are one"""
+    x, y, rotation, scale, squash = at
+    size *= scale
     c.save()
     c.translate(x, y)
-    c.rotate(rot)
-    c.scale(size * kx * (-1 if flip else 1), size * ky)
-    c.rotate(tilt)
-    P = actor_parts(c, kind, RGB[s["colour"]], t)
+    c.rotate(rotation)
+    c.scale(size * (1 + squash) * (-1 if left else 1), size * (1 - squash))
+    parts = actor_parts(c, kind, RGB[colour], beat)
     c.set_line_join(cairo.LINE_JOIN_ROUND)
-    lw = 5.0 / size  # white paper border, in unit coordinates
-    for f, _ in P:  # soft shadow and border of the silhouette
-        c.new_path()
-        f()
+    c.set_line_width(BORDER / size)
     c.new_path()
-    for f, _ in P:
-        f()
-    path = c.copy_path()
+    for outline, _ in parts:
+        outline()
+    silhouette = c.copy_path()
     c.new_path()
     c.save()
     c.translate(0.03, 0.045)
-    c.append_path(path)
+    c.append_path(silhouette)
     c.restore()
     c.set_source_rgba(0.02, 0.02, 0.12, 0.22)
-    c.set_line_width(lw)
     c.fill_preserve()
     c.stroke()
-    c.append_path(path)
+    c.append_path(silhouette)
     c.set_source_rgb(1, 0.99, 0.96)
-    c.set_line_width(lw)
     c.stroke()
-    for f, k in P:
+    for outline, fill in parts:
         c.new_path()
-        f()
-        c.set_source_rgb(*k)
+        outline()
+        c.set_source_rgb(*fill)
         c.fill()
     c.restore()

@@ -1,335 +1,376 @@
-"""what a clip is painted on: drawing helpers, the places with their times of day, the weather"""
+"""What a clip is painted on: light, sky, eight places in flat paper layers, and the weather.
+
+Heights are counted from the bottom: `Stage.y(40)` is 40 pixels above it. A camera that pans shifts each layer by its
+depth: 1 is nearest."""
 
 import math
 
 import cairo
 
 
-# ------------------------------------------------------------------ drawing helpers
 def mix(a, b, k):
     return tuple(x + (y - x) * k for x, y in zip(a, b))
 
 
-def tint(c, time, far=0.0):
-    if time == "sunset":
-        c = mix(c, (0.80, 0.36, 0.34), 0.38)
-        return mix(c, (1.0, 0.68, 0.46), far * 0.5)
-    if time == "night":
-        c = mix(c, (0.07, 0.09, 0.30), 0.58)
-        return mix(c, (0.16, 0.19, 0.42), far * 0.5)
-    return mix(c, (0.82, 0.92, 1.0), far * 0.55)
-
-
-SKY = {
-    "day": [(0.30, 0.64, 0.95), (0.82, 0.94, 1.0)],
-    "sunset": [(0.40, 0.24, 0.56), (0.95, 0.48, 0.40), (1.0, 0.83, 0.52)],
-    "night": [(0.03, 0.05, 0.17), (0.17, 0.21, 0.46)],
+SKY = dict(  # top, middle, horizon
+    day=[(0.36, 0.68, 0.95), (0.60, 0.82, 0.97), (0.84, 0.94, 0.99)],
+    sunset=[(0.42, 0.28, 0.58), (0.93, 0.49, 0.44), (1.0, 0.80, 0.54)],
+    night=[(0.06, 0.08, 0.24), (0.12, 0.15, 0.36), (0.20, 0.24, 0.48)],
+)
+SPACE = dict(
+    day=[(0.28, 0.24, 0.62), (0.40, 0.34, 0.74), (0.54, 0.46, 0.86)],
+    sunset=[(0.32, 0.12, 0.38), (0.58, 0.24, 0.42), (0.84, 0.40, 0.44)],
+    night=[(0.04, 0.03, 0.12), (0.08, 0.06, 0.20), (0.12, 0.09, 0.28)],
+)
+CLOUD = dict(day=(1, 1, 1), sunset=(1.0, 0.80, 0.70), night=(0.36, 0.40, 0.62))
+STARS = [(0.06, 0.10), (0.22, 0.30), (0.34, 0.07), (0.47, 0.24), (0.60, 0.10), (0.71, 0.34), (0.84, 0.14), (0.94, 0.38)]
+SHADE = {  # of a paper layer in this light: towards a colour, how far; and of far layers towards another
+    "day": ((1, 1, 1), 0.0, (0.84, 0.93, 1.0)),
+    "sunset": ((0.82, 0.38, 0.36), 0.36, (1.0, 0.70, 0.50)),
+    "night": ((0.08, 0.10, 0.30), 0.58, (0.20, 0.23, 0.46)),
 }
-SPACE = {
-    "day": [(0.24, 0.20, 0.62), (0.56, 0.46, 0.90)],
-    "sunset": [(0.30, 0.08, 0.34), (0.86, 0.38, 0.42)],
-    "night": [(0.01, 0.01, 0.06), (0.10, 0.07, 0.24)],
-}
-DESERT = {"day": [(0.42, 0.74, 0.93), (0.99, 0.93, 0.76)]}
-STARS = [
-    (8, 12),
-    (24, 34),
-    (40, 9),
-    (57, 26),
-    (70, 11),
-    (88, 38),
-    (101, 18),
-    (118, 44),
-    (14, 58),
-    (50, 50),
-    (76, 62),
-    (112, 70),
-    (33, 72),
-    (96, 56),
-    (63, 44),
-    (122, 6),
-]
 
 
-def fill_path(c, rgb, top, bottom, rgb2=None, shadow=True):
-    """a paper layer: soft shadow above its edge, then a vertical gradient"""
-    p = c.copy_path()
-    if shadow:
-        c.new_path()
-        c.save()
-        c.translate(0, -2.0)
-        c.append_path(p)
-        c.restore()
-        c.set_source_rgba(0, 0, 0.1, 0.13)
-        c.fill()
-        c.new_path()
-        c.append_path(p)
-    g = cairo.LinearGradient(0, top, 0, bottom)
-    g.add_color_stop_rgb(0, *rgb)
-    g.add_color_stop_rgb(1, *(rgb2 or mix(rgb, (0, 0, 0), 0.16)))
-    c.set_source(g)
-    c.fill()
+class Stage:
+    """one frame: where to draw, what light there is, and how far each layer is shifted"""
+
+    def __init__(self, c, s, u, beat, camera):
+        self.c, self.w, self.h = c, s["width"], s["height"]
+        self.beat, self.camera = beat, camera
+        self.shift = s["terrain"] * 128
+        self.sun = s["sun"]
+        self.rain, self.snow = s["weather"] == "rain", s["weather"] == "snow"
+        if s["time"] == "nightfall":
+            k = min(1, max(0, 1.25 * u - 0.125))
+            k = k * k * (3 - 2 * k)
+            self.light = dict(day=1 - k, sunset=0.0, night=k)
+        else:
+            self.light = {t: float(t == s["time"]) for t in SKY}
+
+    def blend(self, by_time):
+        """a colour of which there is one for each light"""
+        return tuple(sum(k * by_time[t][i] for t, k in self.light.items()) for i in range(3))
+
+    def paper(self, colour, far=0.0):
+        """the colour of a paper layer in this light; far: 0 near, 1 at the horizon"""
+        out = self.blend({t: mix(mix(colour, q, k), haze, far * 0.5) for t, (q, k, haze) in SHADE.items()})
+        if self.snow:
+            out = mix(
+                out, self.blend(dict(day=(0.95, 0.97, 1), sunset=(0.95, 0.82, 0.84), night=(0.5, 0.54, 0.72))), 0.4
+            )
+        return mix(out, self.grey(), 0.3) if self.rain else out
+
+    def grey(self):
+        return self.blend(dict(day=(0.60, 0.65, 0.72), sunset=(0.55, 0.42, 0.46), night=(0.16, 0.18, 0.26)))
+
+    def y(self, up):
+        return self.h - up
+
+    def x(self, at, depth, room=30):
+        """where something stands that may leave at one side and come back at the other, `room` pixels outside"""
+        return (at + self.shift - self.camera * depth) % (self.w + 2 * room) - room
+
+    def fill(self, colour, shadow=True):
+        """fills the path; a soft shadow lies above a layer's edge"""
+        path = self.c.copy_path()
+        if shadow:
+            self.c.new_path()
+            self.c.save()
+            self.c.translate(0, -2)
+            self.c.append_path(path)
+            self.c.restore()
+            self.c.set_source_rgba(0, 0, 0.1, 0.12)
+            self.c.fill()
+            self.c.new_path()
+            self.c.append_path(path)
+        self.c.set_source_rgb(*colour)
+        self.c.fill()
+
+    def ridge(self, up, height, period, depth, phase, colour, sway=0.0):
+        """a wavy layer down to the bottom"""
+        c, o = self.c, self.shift * (0.5 + depth) + self.camera * depth + sway
+        c.move_to(-4, self.h + 4)
+        for x in range(-4, self.w + 8, 4):
+            c.line_to(x, self.y(up) - height * math.sin((x + o) * 2 * math.pi / period + phase))
+        c.line_to(self.w + 4, self.h + 4)
+        c.close_path()
+        self.fill(colour)
+
+    def row(self, period, depth):
+        """x and number of things that stand in a row without end"""
+        o = self.shift * (0.5 + depth) - self.camera * depth
+        n = math.floor((-o - period) / period)
+        while n * period + o < self.w + period:
+            yield n * period + o, n
+            n += 1
+
+    def polygon(self, *points):
+        self.c.move_to(*points[0])
+        for p in points[1:]:
+            self.c.line_to(*p)
+        self.c.close_path()
+
+    def disc(self, x, y, r):
+        self.c.new_sub_path()
+        self.c.arc(x, y, r, 0, 2 * math.pi)
+        self.c.close_path()
+
+    def cloud(self, x, y, k, colour):
+        for dx, dy, r in ((-15, 2, 8), (-4, -4, 11), (9, -2, 10), (18, 3, 7)):
+            self.disc(x + dx * k, y + dy * k, r * k)
+        self.c.rectangle(x - 15 * k, y + k, 33 * k, 9 * k)
+        self.fill(colour, False)
 
 
-def ridge(c, fn, x0=-4, x1=132, step=4):
-    c.move_to(x0, 140)
-    x = x0
-    while x <= x1:
-        c.line_to(x, fn(x))
-        x += step
-    c.line_to(x1, 140)
-    c.close_path()
-
-
-def cloud(c, x, y, k, rgb, a=1.0):
-    for dx, dy, rr in ((-15, 2, 8), (-5, -4, 11), (8, -2, 10), (17, 3, 7)):
-        c.new_sub_path()
-        c.arc(x + dx * k, y + dy * k, rr * k, 0, 2 * math.pi)
-    c.rectangle(x - 16 * k, y + 1 * k, 34 * k, 9 * k)
-    c.set_source_rgba(*rgb, a)
-    c.fill()
-
-
-def wrap(x, period):
-    return (x % period + period) % period
-
-
-def background(c, s, t, cam):
-    """t in [0,1]; cam = camera offset in pixels at depth 1"""
-    place, time = s["place"], s["time"]
-    pal = SPACE[time] if place == "space" else (DESERT.get(time, SKY[time]) if place == "desert" else SKY[time])
-    g = cairo.LinearGradient(0, 0, 0, 128 if place in ("sky", "space") else 96)
-    for i, q in enumerate(pal):
-        g.add_color_stop_rgb(i / (len(pal) - 1), *q)
-    c.set_source(g)
+def background(c, s, u, beat, camera):
+    """u: the part of the clip that has passed; beat: 24 frames are one"""
+    g = Stage(c, s, u, beat, camera)
+    palette = SPACE if s["place"] == "space" else SKY
+    sky = cairo.LinearGradient(0, 0, 0, g.h if s["place"] in ("sky", "space") else g.h - 28)
+    for i in range(3):
+        colour = g.blend({t: q[i] for t, q in palette.items()})
+        if s["place"] != "space":
+            colour = mix(colour, g.grey(), 0.6 if g.rain else 0.25 if g.snow else 0)
+        sky.add_color_stop_rgb(i / 2, *colour)
+    c.set_source(sky)
     c.paint()
-    u = s["terrain"] * 128
-    if time == "night" or place == "space":
-        for i, (x, y) in enumerate(STARS):
-            xx = wrap(x + u * 0.5 - cam * 0.1, 132) - 2
-            c.arc(xx, y if place != "space" else y * 1.6, 1.15 if i % 3 else 1.7, 0, 2 * math.pi)
-            c.set_source_rgba(1, 1, 0.9, 0.9)
-            c.fill()
-    sx = 22 + 84 * s["sun"] - cam * 0.1
-    if place == "space":
-        px, py = 24 + 80 * s["sun"] - cam * 0.2, 30
-        base = {"day": (0.95, 0.72, 0.42), "sunset": (0.98, 0.84, 0.55), "night": (0.45, 0.55, 0.85)}[time]
-        c.arc(px, py, 17, 0, 2 * math.pi)
-        fill_path(c, mix(base, (1, 1, 1), 0.2), 12, 50, mix(base, (0.2, 0, 0.2), 0.4), False)
+    stars(g, 1.0 if s["place"] == "space" else 0.0 if g.rain else g.light["night"])
+    if s["place"] != "space":
+        sun_and_moon(g)
+    PLACES[s["place"]](g)
+
+
+def stars(g, brightness):
+    if brightness < 0.02:
+        return
+    for i, (x, y) in enumerate(STARS):
+        g.disc((x * g.w + g.shift * 0.5 - g.camera * 0.3) % (g.w + 8) - 4, y * g.h * 0.8 + 4, 1.5 + 0.5 * (i % 2))
+    g.c.set_source_rgba(1, 1, 0.88, 0.9 * brightness)
+    g.c.fill()
+
+
+def sun_and_moon(g):
+    c, x, top = g.c, g.w * (0.18 + 0.64 * g.sun) - g.camera * 0.2, 0.17 * g.h
+    if g.rain:
+        return
+    day, sunset, night = g.light["day"], g.light["sunset"], g.light["night"]
+    if sunset > 0:
+        for r, colour in ((27, (1, 0.78, 0.50)), (19, (1, 0.90, 0.58))):
+            g.disc(x, g.y(60), r)
+            g.fill(colour, False)
+    if day > 0:  # goes down at nightfall
+        y = top + (g.h * 0.75) * min(1, 1.3 * night)
+        g.disc(x, y, 15)
+        g.fill(mix(g.blend({t: q[1] for t, q in SKY.items()}), (1, 0.95, 0.65), 0.5), False)
+        g.disc(x, y, 11)
+        g.fill((1, 0.90, 0.38), False)
+    if night > 0:  # a crescent
+        y = top - 30 * day
+        c.new_sub_path()
+        c.arc(x, y, 11, 0.6, math.pi + 1.7)
+        c.arc_negative(x + 6, y - 4.5, 9, math.pi + 1.35, 0.95)
+        c.close_path()
+        g.fill((0.98, 0.96, 0.82), False)
+
+
+def clouds(g, many=((30, 0.14, 0.62), (112, 0.26, 0.52)), depth=0.35):
+    colour = mix(g.blend(CLOUD), g.grey(), 0.5 if g.rain else 0)
+    for at, y, k in many:
+        g.cloud(g.x(at + 4 * g.beat, depth), y * g.h, k, colour)
+
+
+def sea(g):
+    clouds(g)
+    x = g.x(70, 0.5)  # an island with a palm
+    g.c.save()
+    g.c.translate(x, g.y(47))
+    g.c.scale(1, 0.55)
+    g.c.arc(0, 0, 20, math.pi, 0)
+    g.c.restore()
+    g.fill(g.paper((0.95, 0.84, 0.56), 0.3))
+    g.polygon((x - 1, g.y(55)), (x + 3, g.y(76)), (x + 6, g.y(76)), (x + 4, g.y(55)))
+    g.fill(g.paper((0.55, 0.36, 0.22), 0.2), False)
+    for a in (-2.7, -1.9, -1.1, -0.3):
+        g.c.save()
+        g.c.translate(x + 4 + 8 * math.cos(a), g.y(75) + 6 * math.sin(a) + 3)
+        g.c.rotate(a * 0.5 + 0.8)
+        g.c.scale(9, 3.5)
+        g.disc(0, 0, 1)
+        g.c.restore()
+    g.fill(g.paper((0.24, 0.58, 0.30), 0.2), False)
+    for i, colour in enumerate(((0.36, 0.68, 0.86), (0.20, 0.53, 0.78), (0.10, 0.38, 0.66))):
+        sway = 3.5 * math.sin(2 * math.pi * g.beat + 1.7 * i)
+        g.ridge(46 - 15 * i, 2.5, 32 + 8 * i, 0.5 + 0.25 * i, i, g.paper(colour, 0.5 - 0.25 * i), sway)
+
+
+def desert(g):
+    clouds(g, ((60, 0.18, 0.55),))
+    x = g.x(34, 0.35)
+    g.polygon((x - 26, g.y(36)), (x, g.y(70)), (x + 26, g.y(36)))
+    g.fill(g.paper((0.80, 0.60, 0.40), 0.35))
+    g.polygon((x, g.y(70)), (x + 26, g.y(36)), (x + 6, g.y(36)))
+    g.fill(g.paper((0.68, 0.48, 0.32), 0.35), False)
+    g.ridge(42, 6, 110, 0.5, 0, g.paper((0.95, 0.79, 0.52), 0.35))
+    g.ridge(29, 6, 90, 0.75, 2, g.paper((0.91, 0.68, 0.39), 0.15))
+    x = g.x(100, 0.75)  # a cactus
+    c = g.c
+    c.set_line_cap(cairo.LINE_CAP_ROUND)
+    c.set_line_join(cairo.LINE_JOIN_ROUND)
+    c.set_source_rgb(*g.paper((0.24, 0.55, 0.32)))
+    c.set_line_width(7)
+    c.move_to(x, g.y(20))
+    c.line_to(x, g.y(50))
+    c.stroke()
+    c.set_line_width(5)
+    for side, up in ((-1, 34), (1, 38)):
+        c.move_to(x, g.y(up))
+        c.line_to(x + side * 10, g.y(up))
+        c.line_to(x + side * 10, g.y(up + 9))
+    c.stroke()
+    g.ridge(14, 4, 70, 1, 4, g.paper((0.82, 0.55, 0.29)))
+
+
+def mountains(g):
+    clouds(g)
+    for up, height, period, colour, depth in (
+        (32, 50, 76, (0.60, 0.68, 0.82), 0.4),
+        (18, 44, 96, (0.44, 0.53, 0.70), 0.7),
+    ):
+        for x, n in g.row(period, depth):
+            h = height * (1 if n % 2 else 0.82)
+            half = period * 0.62
+            g.polygon((x - half, g.y(up - 6)), (x, g.y(up + h)), (x + half, g.y(up - 6)))
+            g.fill(g.paper(colour, 0.5 if depth < 0.5 else 0.1))
+            k = 0.34
+            top = up + h
+            g.polygon(
+                (x, g.y(top)),
+                (x + half * k, g.y(top - (h + 6) * k)),
+                (x, g.y(top - (h + 6) * k * 0.75)),
+                (x - half * k, g.y(top - (h + 6) * k)),
+            )
+            g.fill(g.paper((0.97, 0.98, 1.0), 0.1), False)
+    g.ridge(15, 4, 80, 1, 0, g.paper((0.92, 0.95, 1.0)))
+
+
+def forest(g):
+    clouds(g, ((60, 0.14, 0.55),))
+    for up, height, half, period, colour, depth in (
+        (34, 44, 15, 24, (0.42, 0.66, 0.50), 0.4),
+        (16, 50, 20, 40, (0.20, 0.50, 0.34), 0.7),
+    ):
+        far = 0.5 if depth < 0.5 else 0.1
+        for x, n in g.row(period, depth):
+            h = height * (1 if n % 2 else 0.8)
+            for k in (0, 1):
+                base, w = up + h * 0.42 * k, half * (1 - 0.28 * k)
+                g.polygon((x - w, g.y(base)), (x, g.y(base + h * 0.6)), (x + w, g.y(base)))
+                g.fill(g.paper(mix(colour, (1, 1, 0.6), 0.12 * k), far), depth > 0.5)
+        g.ridge(up, 2.5, 60, depth, 0, g.paper(mix(colour, (0.2, 0.25, 0.05), 0.3), far))
+    g.ridge(10, 2.5, 48, 1, 0, g.paper((0.30, 0.46, 0.18)))
+
+
+def city(g):
+    clouds(g)
+    window = g.blend(dict(day=(0.90, 0.96, 1.0), sunset=(1.0, 0.86, 0.52), night=(1.0, 0.88, 0.46)))
+    for heights, width, colour, depth in (
+        ((58, 76, 48, 84, 64), 26, (0.68, 0.73, 0.84), 0.4),
+        ((40, 28, 50, 34), 34, (0.42, 0.46, 0.62), 0.75),
+    ):
+        for x, n in g.row(width, depth):
+            h = heights[n % len(heights)]
+            g.c.rectangle(x, g.y(h), width - 3, h + 4)
+            g.fill(g.paper(colour, 0.4 if depth < 0.5 else 0))
+            if depth > 0.5:
+                for k in range((h - 10) // 14):
+                    g.c.rectangle(x + 6, g.y(h - 7 - 14 * k), 7, 8)
+                    g.c.rectangle(x + 18, g.y(h - 7 - 14 * k), 7, 8)
+                g.fill(window, False)
+            elif n % 2:
+                g.polygon((x, g.y(h)), (x + (width - 3) / 2, g.y(h + 10)), (x + width - 3, g.y(h)))
+                g.fill(g.paper((0.74, 0.50, 0.48), 0.4), False)
+    g.c.rectangle(-2, g.y(9), g.w + 4, 12)
+    g.fill(g.paper((0.36, 0.36, 0.42)))
+
+
+def meadow(g):
+    clouds(g)
+    g.ridge(44, 7, 120, 0.4, 0, g.paper((0.60, 0.82, 0.50), 0.35))
+    x = g.x(34, 0.4)  # a house
+    g.c.rectangle(x - 10, g.y(54), 20, 18)
+    g.fill(g.paper((0.98, 0.93, 0.82)), False)
+    g.polygon((x - 14, g.y(53)), (x, g.y(68)), (x + 14, g.y(53)))
+    g.fill(g.paper((0.80, 0.36, 0.28)), False)
+    g.c.rectangle(x - 4, g.y(48), 8, 8)
+    g.fill(g.blend(dict(day=(0.60, 0.76, 0.88), sunset=(1, 0.82, 0.5), night=(1, 0.88, 0.46))), False)
+    g.ridge(31, 6, 96, 0.7, 2, g.paper((0.45, 0.74, 0.36), 0.1))
+    x = g.x(104, 0.7)  # a tree
+    g.c.rectangle(x - 3, g.y(42), 6, 16)
+    g.fill(g.paper((0.48, 0.33, 0.22)), False)
+    g.disc(x, g.y(52), 15)
+    g.fill(g.paper((0.28, 0.60, 0.30)))
+    g.ridge(16, 3, 72, 1, 4, g.paper((0.32, 0.63, 0.25)))
+    for x, n in g.row(26, 1):  # flowers
+        g.disc(x, g.y(7 + 2 * (n % 2)), 3.2)
+        g.fill(g.paper(((1, 0.95, 0.95), (1, 0.82, 0.30), (0.98, 0.58, 0.68))[n % 3]), False)
+
+
+def sky(g):
+    low, white = g.blend({t: q[2] for t, q in SKY.items()}), mix(g.blend(CLOUD), g.grey(), 0.5 if g.rain else 0)
+    for depth, up, k, fade, period in ((0.4, 86, 0.9, 0.5, 96), (0.7, 34, 1.5, 0.25, 78), (1, 2, 2.0, 0, 70)):
+        for x, n in g.row(period, depth):
+            g.cloud(x + 5 * depth * g.beat, g.y(up + 5 * (n % 2)), k, mix(white, low, fade))
+
+
+def space(g):
+    c, x, y = g.c, g.x(90 * g.sun, 0.4), 0.24 * g.h  # a planet with a ring
+    colour = g.blend(dict(day=(0.96, 0.74, 0.46), sunset=(0.98, 0.84, 0.58), night=(0.50, 0.60, 0.88)))
+    g.disc(x, y, 17)
+    g.fill(colour, False)
+    c.save()
+    c.translate(x, y)
+    c.rotate(-0.35)
+    c.scale(1, 0.3)
+    g.disc(0, 0, 27)
+    c.restore()
+    c.set_source_rgb(*mix(colour, (1, 1, 1), 0.6))
+    c.set_line_width(3.2)
+    c.stroke()
+    moon = g.blend(dict(day=(0.82, 0.80, 0.88), sunset=(0.88, 0.68, 0.68), night=(0.50, 0.51, 0.64)))
+    g.ridge(22, 5, 150, 0.8, 1, moon)
+    for x, n in g.row(46, 0.8):
         c.save()
-        c.translate(px, py)
-        c.rotate(-0.35)
-        c.scale(1, 0.3)
-        c.arc(0, 0, 26, 0, 2 * math.pi)
+        c.translate(x, g.y(11 - 3 * (n % 2)))
+        c.scale(1, 0.45)
+        g.disc(0, 0, 9 - 2 * (n % 2))
         c.restore()
-        c.set_source_rgba(1, 0.95, 0.85, 0.75)
-        c.set_line_width(2.6)
-        c.stroke()
-        # a cratered moon below as ground
-        mx = 64 - cam * 0.6 + (s["terrain"] - 0.5) * 40
-        c.arc(mx, 196, 92, 0, 2 * math.pi)
-        mc = {"day": (0.80, 0.78, 0.86), "sunset": (0.86, 0.66, 0.66), "night": (0.44, 0.45, 0.58)}[time]
-        fill_path(c, mc, 104, 132)
-        for dx, dy, rr in ((-34, 14, 6), (-8, 12, 4), (20, 15, 7), (44, 24, 5)):
-            c.save()
-            c.translate(mx + dx, 104 + dy - 3)
-            c.scale(1, 0.45)
-            c.arc(0, 0, rr, 0, 2 * math.pi)
-            c.restore()
-            c.set_source_rgba(*mix(mc, (0, 0, 0.1), 0.3), 1)
-            c.fill()
-        return
-    # sun or moon
-    if time == "day":
-        c.arc(sx, 20, 15, 0, 2 * math.pi)
-        c.set_source_rgba(1, 0.95, 0.6, 0.35)
-        c.fill()
-        c.arc(sx, 20, 10, 0, 2 * math.pi)
-        c.set_source_rgb(1, 0.9, 0.35)
-        c.fill()
-    elif time == "sunset":
-        c.arc(sx, 66, 26, 0, 2 * math.pi)
-        c.set_source_rgba(1, 0.9, 0.6, 0.30)
-        c.fill()
-        c.arc(sx, 66, 18, 0, 2 * math.pi)
-        c.set_source_rgb(1, 0.88, 0.50)
-        c.fill()
-    else:
-        c.arc(sx, 20, 10, 0, 2 * math.pi)
-        c.set_source_rgb(0.98, 0.96, 0.84)
-        c.fill()
-        c.arc(sx + 4.5, 17.5, 8.4, 0, 2 * math.pi)
-        c.set_source_rgb(*mix(pal[0], pal[-1], 0.2))
-        c.fill()
-    cl = {"day": (1, 1, 1), "sunset": (1.0, 0.78, 0.66), "night": (0.33, 0.37, 0.60)}[time]
-    drift = 5 * t
-    if place == "sky":
-        for i, (x, y, k) in enumerate(((10, 44, 0.8), (78, 30, 0.9), (120, 62, 0.8))):
-            cloud(c, wrap(x + u - cam * 0.4 + drift * 0.5, 190) - 30, y, k, mix(cl, pal[-1], 0.45))
-        for i, (x, y, k) in enumerate(((0, 96, 1.5), (62, 104, 1.5), (124, 94, 1.5))):
-            cloud(c, wrap(x + u - cam * 0.7 + drift, 186) - 28, y, k, mix(cl, pal[-1], 0.22))
-        for i, (x, y, k) in enumerate(((30, 122, 1.9), (96, 124, 2.0), (150, 121, 1.8))):
-            cloud(c, wrap(x + u - cam + drift * 1.5, 206) - 38, y, k, cl)
-        return
-    for x, y, k in ((26, 26, 0.62), (104, 40, 0.52)):
-        cloud(c, wrap(x + u - cam * 0.2 + drift, 176) - 24, y, k, cl, 0.85)
-    if place == "sea":
-        for i, (y, col) in enumerate(((82, (0.25, 0.60, 0.85)), (95, (0.13, 0.47, 0.76)), (109, (0.06, 0.33, 0.62)))):
-            ph = u * (1 + 0.3 * i) + 7 * math.sin(2 * math.pi * t + i * 1.7) + cam * (0.4 + 0.3 * i)
-            ridge(c, lambda x: y + 2.6 * math.sin((x + ph) * 2 * math.pi / (30 + 6 * i)))
-            fill_path(c, tint(col, time, 0.5 - 0.25 * i), y, y + 26)
-    elif place == "desert":
-        far, mid, near = (
-            tint((0.93, 0.76, 0.48), time, 0.45),
-            tint((0.90, 0.66, 0.36), time, 0.15),
-            tint((0.80, 0.52, 0.26), time),
-        )
-        px = wrap(34 + u - cam * 0.3, 180) - 26  # a pyramid
-        c.move_to(px - 22, 92)
-        c.line_to(px, 62)
-        c.line_to(px + 22, 92)
-        c.close_path()
-        fill_path(c, mix(far, (0.5, 0.3, 0.2), 0.22), 60, 92)
-        ridge(c, lambda x: 84 + 6 * math.sin((x + u + cam * 0.4) * 2 * math.pi / 110))
-        fill_path(c, far, 78, 110)
-        ridge(c, lambda x: 97 + 6 * math.sin((x + u * 1.4 + cam * 0.7) * 2 * math.pi / 90 + 2))
-        fill_path(c, mid, 90, 120)
-        cx = wrap(96 + u - cam * 0.7, 170) - 20  # a cactus
-        c.set_line_cap(cairo.LINE_CAP_ROUND)
-        c.set_source_rgb(*tint((0.20, 0.52, 0.28), time))
-        c.set_line_width(6)
-        c.move_to(cx, 106)
-        c.line_to(cx, 80)
-        c.stroke()
-        c.set_line_width(4)
-        c.move_to(cx, 96)
-        c.line_to(cx - 8, 94)
-        c.line_to(cx - 8, 86)
-        c.move_to(cx, 92)
-        c.line_to(cx + 8, 90)
-        c.line_to(cx + 8, 83)
-        c.stroke()
-        ridge(c, lambda x: 113 + 4 * math.sin((x + u * 1.8 + cam) * 2 * math.pi / 70 + 4))
-        fill_path(c, near, 108, 130)
-    elif place == "mountains":
-        for i, (y, h, per, col, d) in enumerate(
-            ((96, 48, 62, (0.55, 0.64, 0.78), 0.3), (112, 42, 76, (0.40, 0.50, 0.66), 0.6))
-        ):
-            base = tint(col, time, 0.5 - 0.4 * i)
-            snow = tint((0.97, 0.98, 1.0), time, 0.1)
-            o = wrap(u * (1 + 0.6 * i) - cam * d, per) - per
-            x = o
-            while x < 140 + per:
-                c.move_to(x - per * 0.62, y + 6)
-                c.line_to(x, y - h)
-                c.line_to(x + per * 0.62, y + 6)
-                c.close_path()
-                fill_path(c, base, y - h, y)
-                k = 0.36
-                c.move_to(x, y - h)
-                c.line_to(x + per * 0.62 * k, y - h + (h + 6) * k)
-                c.line_to(x + per * 0.2 * k, y - h + (h + 6) * k * 0.72)
-                c.line_to(x - per * 0.15 * k, y - h + (h + 6) * k * 1.1)
-                c.line_to(x - per * 0.62 * k, y - h + (h + 6) * k)
-                c.close_path()
-                c.set_source_rgb(*snow)
-                c.fill()
-                x += per
-        ridge(c, lambda x: 112 + 4 * math.sin((x + u + cam) * 2 * math.pi / 80))
-        fill_path(c, tint((0.93, 0.96, 1.0), time), 106, 130, tint((0.72, 0.80, 0.92), time))
-    elif place == "forest":
-        for i, (y, h, wd, gap, col, d) in enumerate(
-            ((94, 40, 13, 17, (0.36, 0.62, 0.46), 0.35), (112, 46, 17, 25, (0.16, 0.46, 0.30), 0.65))
-        ):
-            col = tint(col, time, 0.5 - 0.4 * i)
-            o = wrap(u * (1 + 0.5 * i) - cam * d, gap * 2) - gap * 2
-            n, x = 0, o
-            while x < 150:
-                hh = h * (1 if n % 2 else 0.8)
-                for q in range(3):
-                    yy = y - hh * (0.25 + 0.25 * q)
-                    ww = wd * (1 - 0.24 * q)
-                    c.move_to(x - ww, yy + hh * 0.34)
-                    c.line_to(x, yy - hh * 0.12)
-                    c.line_to(x + ww, yy + hh * 0.34)
-                    c.close_path()
-                c.rectangle(x - 2, y - 8, 4, 12)
-                fill_path(c, mix(col, (1, 1, 0.6), 0.08), y - hh, y, col, i == 1)
-                x += gap
-                n += 1
-            ridge(c, lambda x: y - 1 + 2 * math.sin((x + u + cam * d) * 2 * math.pi / 60))
-            fill_path(c, mix(col, (0.2, 0.25, 0.05), 0.25), y - 3, y + 22)
-        ridge(c, lambda x: 117 + 2 * math.sin((x + u + cam) * 2 * math.pi / 48))
-        fill_path(c, tint((0.24, 0.40, 0.14), time), 114, 130)
-    elif place == "city":
-        for i, (y, col, d, bw) in enumerate(((128, (0.62, 0.68, 0.80), 0.35, 19), (128, (0.34, 0.38, 0.54), 0.7, 25))):
-            col = tint(col, time, 0.4 - 0.4 * i)
-            hs = (46, 62, 38, 70, 52) if i == 0 else (34, 24, 44, 30, 20)
-            per = bw * len(hs)
-            o = wrap(u * (1 + 0.7 * i) - cam * d, per) - per
-            win = {"day": (0.88, 0.95, 1.0), "sunset": (1.0, 0.84, 0.5), "night": (1.0, 0.88, 0.45)}[time]
-            for k in range(3):
-                for n, hh in enumerate(hs):
-                    x = o + k * per + n * bw
-                    if x > 130 or x + bw < -2:
-                        continue
-                    c.rectangle(x, y - hh - 8, bw - 2, hh + 10)
-                    fill_path(c, col, y - hh, y)
-                    c.set_source_rgba(*win, 0.85)
-                    for wy in range(int(hh // 11)):
-                        for wx in range(2 if i == 0 else 3):
-                            c.rectangle(x + 3 + wx * 7, y - hh - 3 + wy * 11, 3.6, 5)
-                    c.fill()
-        c.rectangle(-2, 120, 132, 10)
-        fill_path(c, tint((0.30, 0.30, 0.34), time), 120, 128)
-    elif place == "meadow":
-        ridge(c, lambda x: 84 + 7 * math.sin((x + u + cam * 0.4) * 2 * math.pi / 120))
-        fill_path(c, tint((0.55, 0.80, 0.45), time, 0.35), 78, 110)
-        hx = wrap(30 + u - cam * 0.4, 176) - 24  # a small house
-        c.rectangle(hx - 8, 76, 16, 13)
-        c.set_source_rgb(*tint((0.98, 0.93, 0.82), time))
-        c.fill()
-        c.move_to(hx - 11, 77)
-        c.line_to(hx, 66)
-        c.line_to(hx + 11, 77)
-        c.close_path()
-        c.set_source_rgb(*tint((0.78, 0.30, 0.22), time))
-        c.fill()
-        ridge(c, lambda x: 97 + 6 * math.sin((x + u * 1.3 + cam * 0.7) * 2 * math.pi / 96 + 2))
-        fill_path(c, tint((0.40, 0.72, 0.30), time, 0.1), 90, 120)
-        tx = wrap(100 + u - cam * 0.7, 176) - 24  # a round tree
-        c.rectangle(tx - 2, 88, 4, 14)
-        c.set_source_rgb(*tint((0.45, 0.30, 0.18), time))
-        c.fill()
-        c.arc(tx, 82, 11, 0, 2 * math.pi)
-        fill_path(c, tint((0.24, 0.58, 0.26), time), 70, 94)
-        ridge(c, lambda x: 111 + 3 * math.sin((x + u * 1.7 + cam) * 2 * math.pi / 72 + 4))
-        fill_path(c, tint((0.27, 0.60, 0.20), time), 106, 130)
-        for n in range(9):  # flowers
-            x = wrap(n * 17 + u * 1.7 - cam, 153) - 8
-            c.arc(x, 118 + 3 * (n % 3), 2.3, 0, 2 * math.pi)
-            c.set_source_rgb(*tint(((1, 0.95, 0.95), (1, 0.8, 0.25), (0.98, 0.55, 0.65))[n % 3], time))
-            c.fill()
+        g.fill(mix(moon, (0, 0, 0.1), 0.25), False)
 
 
-FLAKES = [((i * 37 + 11) % 128, (i * 53 + 29) % 128, 1.5 + 0.45 * (i % 3)) for i in range(26)]
-DROPS = [((i * 41 + 7) % 136, (i * 59 + 13) % 128) for i in range(26)]
+PLACES = dict(
+    sea=sea, desert=desert, mountains=mountains, forest=forest, city=city, meadow=meadow, sky=sky, space=space
+)
+
+FLAKES = [((i * 37 + 11) % 160, (i * 61 + 29) % 120, 2.4 + 0.7 * (i % 2)) for i in range(16)]
+DROPS = [((i * 43 + 7) % 168, (i * 67 + 13) % 120) for i in range(14)]
 
 
-def weather(c, s, t):
+def weather(c, s, beat):
+    w, h = s["width"], s["height"]
     if s["weather"] == "snow":
-        c.set_source_rgba(1, 1, 1, 0.95)
         for x, y, r in FLAKES:
+            x, y = (x + 4 * math.sin(2 * math.pi * beat + y)) % 168 - 4, (y * 1.4 + 40 * beat) % 168 - 4
             c.new_sub_path()
-            c.arc(wrap(x + 4 * math.sin(2 * math.pi * t + y), 132) - 2, wrap(y + 64 * t, 134) - 3, r, 0, 2 * math.pi)
+            c.arc(x * w / 160, y * h / 160, r, 0, 2 * math.pi)
             c.close_path()
+        c.set_source_rgb(1, 1, 1)
         c.fill()
     elif s["weather"] == "rain":
-        c.set_source_rgba(0.80, 0.90, 1.0, 0.62)
-        c.set_line_width(1.5)
+        c.set_source_rgb(0.86, 0.93, 1.0)
+        c.set_line_width(2.2)
         c.set_line_cap(cairo.LINE_CAP_ROUND)
         for x, y in DROPS:
-            yy = wrap(y + 268 * t, 134) - 6
-            c.move_to(x - yy * 0.12, yy)
-            c.line_to(x - yy * 0.12 - 1.3, yy + 10)
+            y = ((y * 1.5 + 176 * beat) % 176 - 8) * h / 160
+            c.move_to(x * w / 160 - y * 0.12, y)
+            c.line_to(x * w / 160 - y * 0.12 - 1.2, y + 10)
         c.stroke()

@@ -1,205 +1,187 @@
-"""Procedural captioned paper-theatre world.  render(seed|spec) -> uint8 [25,128,128,3] (12 fps), caption(spec).
-Everything derives from one integer through splitmix64, so a C++/Cairo port can reproduce it."""
+"""The world that the embedded model knows: a paper theatre, drawn with Cairo from one integer.
+
+make_spec(seed, ...) says what is in a clip, render(spec) draws it as uint8 [frames, height, width, 3] at 12 frames a
+second, captions.caption(spec, variant) tells it in English or French."""
 
 import math
-import numpy as np
-import cairo
 
-from actors import actor
+import cairo
+import numpy as np
+
+from actors import draw_actor
 from scenery import background, weather
 
-W = H = 128
-FRAMES = 25
 FPS = 12
-M64 = (1 << 64) - 1
+BEAT = 24  # frames of one turn, one bounce cycle and so on: a clip of 25 frames holds one
+SHAPES = [(128, 128), (160, 96), (96, 160)]  # width, height
+LENGTHS = [25, 49]
 
-ACTORS = [
-    "balloon",
-    "sailboat",
-    "paper plane",
-    "fish",
-    "bird",
-    "butterfly",
-    "car",
-    "rocket",
-    "whale",
-    "kite",
-    "lantern",
-    "star",
-]
-COLOURS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
-MOTIONS = ["left", "right", "rise", "fall", "bounce", "spin", "grow", "circle", "swing"]
-PLACES = ["sea", "desert", "mountains", "forest", "city", "meadow", "sky", "space"]
-TIMES = ["day", "sunset", "night"]
-WEATHERS = ["clear", "snow", "rain"]
-CAMERAS = ["still", "pan left", "pan right"]
+ACTORS = "balloon,sailboat,paper plane,fish,bird,butterfly,car,rocket,whale,kite,lantern,star".split(",")
+COLOURS = "red,orange,yellow,green,blue,purple,pink,white".split(",")
+MOTIONS = "left,right,rise,fall,bounce,spin,grow,circle,swing".split(",")
+PLACES = "sea,desert,mountains,forest,city,meadow,sky,space".split(",")
+TIMES = "day,sunset,night,nightfall".split(",")
+WEATHERS = "clear,snow,rain".split(",")
+CAMERAS = "still,pan left,pan right".split(",")
+
+TWO, THEN = 0.2, 0.3  # share of clips with two actors; of the long ones with one actor, share of "first ... then"
 
 
 class Rng:
-    """splitmix64"""
+    """splitmix64; seeds are spread by another multiplier than its step, else neighbours would share their numbers"""
 
     def __init__(self, seed):
-        self.s = (seed * 0x9E3779B97F4A7C15 + 0x1234567) & M64
+        self.s = (seed * 0xD1342543DE82EF95 + 0x1234567) % 2**64
 
     def u64(self):
-        self.s = (self.s + 0x9E3779B97F4A7C15) & M64
+        self.s = (self.s + 0x9E3779B97F4A7C15) % 2**64
         z = self.s
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & M64
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & M64
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % 2**64
         return z ^ (z >> 31)
 
     def f(self, a=0.0, b=1.0):
-        return a + (b - a) * ((self.u64() >> 11) / float(1 << 53))
-
-    def i(self, n):
-        return int(self.f() * n)
+        return a + (b - a) * ((self.u64() >> 11) / 2.0**53)
 
     def pick(self, xs):
-        return xs[self.i(len(xs))]
+        return xs[int(self.f() * len(xs))]
+
+    def weighted(self, xs, weights):
+        u = self.f() * sum(weights)
+        for x, w in zip(xs, weights):
+            u -= w
+            if u < 0:
+                return x
+        return xs[-1]
 
 
 def held_out(actor, colour, motion):
-    """about 9% of the (actor, colour, motion) triples never occur in training"""
-    a, c, m = ACTORS.index(actor), COLOURS.index(colour), MOTIONS.index(motion)
-    return (a * 7 + c * 5 + m * 3) % 11 == 0
+    """about 9 % of the (actor, colour, motion) triples never occur in training"""
+    return (ACTORS.index(actor) * 7 + COLOURS.index(colour) * 5 + MOTIONS.index(motion) * 3) % 11 == 0
 
 
-def make_spec(seed, split="train"):
-    """split: 'train' (never a held-out triple) or 'held' (only held-out triples)"""
-    r = Rng(seed)
+def pick_actor(r, others, held):
+    """who does what, unlike the others; `held`: whether the triple is one of the held-out ones"""
     while True:
-        a, c, m = r.pick(ACTORS), r.pick(COLOURS), r.pick(MOTIONS)
-        if held_out(a, c, m) == (split == "held"):
-            break
-    s = dict(seed=seed, actor=a, colour=c, motion=m, place=r.pick(PLACES), time=r.pick(TIMES))
-    w = r.f()
-    s["weather"] = "snow" if w < 0.09 else "rain" if w < 0.18 else "clear"
-    k = r.f()
-    s["camera"] = "pan left" if k < 0.08 else "pan right" if k < 0.16 else "still"
-    s["size"] = r.f(42, 52)  # actor size in pixels
-    s["x"] = r.f(-9, 9)  # offsets of the actor's centre
-    s["y"] = r.f(-8, 8)
-    s["terrain"] = r.f(0, 1)  # horizontal shift of the scenery
-    s["sun"] = r.f(0, 1)  # where the sun / moon stands
-    s["flip"] = r.i(2)  # facing, where the motion does not decide
-    s["cap"] = r.u64() & 0xFFFFFFFF  # caption choice
+        a = dict(actor=r.pick(ACTORS), colour=r.pick(COLOURS), motion=r.pick(MOTIONS), then=None)
+        new = all(a["actor"] != o["actor"] and a["colour"] != o["colour"] for o in others)
+        if new and held_out(a["actor"], a["colour"], a["motion"]) == held:
+            return a
+
+
+def make_spec(seed, split="train", shape=SHAPES[0], frames=LENGTHS[0]):
+    """split "held": the (first) actor, its colour and its motion are one of the held-out triples"""
+    r = Rng(seed)
+    s = dict(seed=seed, width=shape[0], height=shape[1], frames=frames, actors=[])
+    s["actors"].append(pick_actor(r, [], split == "held"))
+    two, then, second = r.f() < TWO, r.f() < THEN, pick_actor(r, s["actors"], False)
+    if two:
+        s["actors"].append(second)
+    elif then and frames > LENGTHS[0]:
+        a = s["actors"][0]
+        a["then"] = r.pick([m for m in MOTIONS if m != a["motion"] and not held_out(a["actor"], a["colour"], m)])
+    s["place"], s["time"] = r.pick(PLACES), r.weighted(TIMES, (28, 28, 28, 16))
+    s["weather"] = r.weighted(WEATHERS, (80, 10, 10))
+    s["camera"] = r.weighted(CAMERAS, (76, 12, 12))
+    for a in s["actors"]:
+        a["size"] = r.f(35, 40) if two else r.f(44, 54)  # pixels
+        a["x"], a["y"] = r.f(-1, 1), r.f(-1, 1)  # where in the room that its motion leaves
+        a["flip"] = r.f() < 0.5  # facing, where the motion does not decide
+    s["rows"] = r.f() < 0.5  # two actors one above the other, where the shape does not decide
+    s["terrain"], s["sun"] = r.f(), r.f()  # shift of the scenery; where sun and moon stand
+    s["words"] = r.u64() % 2**32  # which caption
     return s
 
 
-# ------------------------------------------------------------------ captions
-A_SYN = {
-    "balloon": ["hot-air balloon", "balloon"],
-    "sailboat": ["sailboat", "sailing boat", "boat"],
-    "paper plane": ["paper plane", "paper airplane", "paper aeroplane"],
-    "fish": ["fish"],
-    "bird": ["bird"],
-    "butterfly": ["butterfly"],
-    "car": ["car", "little car"],
-    "rocket": ["rocket", "rocket ship"],
-    "whale": ["whale"],
-    "kite": ["kite"],
-    "lantern": ["lantern", "paper lantern"],
-    "star": ["star", "smiling star"],
-}
-C_SYN = {
-    "red": ["red", "red", "crimson", "scarlet"],
-    "orange": ["orange"],
-    "yellow": ["yellow", "yellow", "golden"],
-    "green": ["green", "green", "emerald"],
-    "blue": ["blue"],
-    "purple": ["purple", "purple", "violet"],
-    "pink": ["pink"],
-    "white": ["white"],
-}
-M_SYN = {
-    "left": ["drifts left", "moves left", "glides to the left", "travels from right to left"],
-    "right": ["drifts right", "moves right", "glides to the right", "travels from left to right"],
-    "rise": ["rises", "floats up", "goes up", "climbs upwards"],
-    "fall": ["falls", "sinks down", "goes down", "drops downwards"],
-    "bounce": ["bounces", "bounces up and down", "hops up and down"],
-    "spin": ["spins", "spins around", "rotates", "twirls"],
-    "grow": ["grows", "grows bigger", "gets larger", "comes closer"],
-    "circle": ["circles", "moves in a circle", "flies in circles", "loops around"],
-    "swing": ["swings", "swings back and forth", "sways from side to side"],
-}
-P_SYN = {
-    "sea": ["over the sea", "across the sea", "above the ocean", "by the sea"],
-    "desert": ["in the desert", "over the desert", "above the sand dunes"],
-    "mountains": ["in the snowy mountains", "over the snowy mountains", "above the mountains"],
-    "forest": ["in the forest", "over the forest", "among the trees"],
-    "city": ["over the city", "in the city", "above the rooftops"],
-    "meadow": ["over the meadow", "in a green meadow", "above the flowery hills"],
-    "sky": ["in the sky", "among the clouds", "in the cloudy sky"],
-    "space": ["in space", "in outer space", "among the planets"],
-}
-T_SYN = {
-    "day": ["during the day", "by day", "in daylight", "on a bright day"],
-    "sunset": ["at sunset", "at dusk", "in the evening"],
-    "night": ["at night", "at night", "under the stars", "in the dark night"],
-}
-W_SYN = {
-    "snow": ["in the snow", "while it snows", "with falling snow"],
-    "rain": ["in the rain", "while it rains", "with falling rain"],
-}
-K_SYN = {
-    "pan left": ["the camera pans left", "the view pans left"],
-    "pan right": ["the camera pans right", "the view pans right"],
-}
+# ------------------------------------------------------------------ motion
+def move(motion, u, room, beats):
+    """(dx, dy, rotation, scale, squash) after the part u of a motion, from (0, 0, 0, 1, 0); room: the pixels free"""
+    x, y = room
+    turn = 2 * math.pi * u * beats
+    if motion in ("left", "right"):
+        return (min(x, 64) * u * (-1 if motion == "left" else 1), 0, 0, 1, 0)
+    if motion in ("rise", "fall"):
+        return (0, min(y, 64) * u * (-1 if motion == "rise" else 1), 0, 1, 0)
+    if motion == "bounce":
+        b = abs(math.sin(turn))
+        return (0, -min(y, 44) * b, 0, 1, 0.9 * max(0, 0.25 - b) * min(1, 8 * u, 8 - 8 * u))
+    if motion == "spin":
+        return (0, 0, turn, 1, 0)
+    if motion == "grow":
+        return (0, 0, 0, 2.4**u, 0)
+    if motion == "circle":
+        k = min(x, y, 46) / 2
+        return (k * math.sin(turn), k - k * math.cos(turn), 0, 1, 0)
+    if motion == "swing":
+        k, a = min(x / 1.2, 44), 0.65 * math.sin(turn)
+        return (k * math.sin(a), k * math.cos(a) - k, -a, 1, 0)
+    raise ValueError(motion)
 
 
-def caption(s, variant=0):
-    r = Rng(s["cap"] + 7919 * variant)
-    col, act = r.pick(C_SYN[s["colour"]]), r.pick(A_SYN[s["actor"]])
-    art = r.pick(["a", "a", "a", "the", "one"])
-    if art == "a" and col[0] in "aeiou":
-        art = "an"
-    n, v, p, t = f"{art} {col} {act}", r.pick(M_SYN[s["motion"]]), r.pick(P_SYN[s["place"]]), r.pick(T_SYN[s["time"]])
-    form = r.i(6)
-    if form <= 1:
-        c = f"{n} {v} {p} {t}"
-    elif form == 2:
-        c = f"{t}, {n} {v} {p}"
-    elif form == 3:
-        c = f"{p} {t}, {n} {v}"
-    elif form == 4:
-        c = f"{n} {v} {t} {p}"
-    else:
-        c = f"{p}, {n} {v} {t}"
-    if s["weather"] != "clear":
-        w = r.pick(W_SYN[s["weather"]])
-        c = f"{c} {w}" if r.i(2) else f"{c}, {w}"
-    if s["camera"] != "still":
-        c = f"{c}, {r.pick(K_SYN[s['camera']])}"
-    if r.i(4) == 0:
-        c = c[0].upper() + c[1:] + "."
-    return c
-
-
-def render(spec, frames=FRAMES):
-    s = make_spec(spec) if isinstance(spec, int) else spec
-    out = np.empty((frames, H, W, 3), np.uint8)
-    sf = cairo.ImageSurface(cairo.FORMAT_RGB24, W, H)
-    c = cairo.Context(sf)
+def path(a, room, frames):
+    """[(dx, dy, rotation, scale, squash)] of an actor, frame by frame"""
+    beats = max(1, (frames - 1) // BEAT)
+    out = []
     for f in range(frames):
-        t = f / (FRAMES - 1)
-        cam = {"still": 0.0, "pan left": -40.0 * (t - 0.5), "pan right": 40.0 * (t - 0.5)}[s["camera"]]
-        background(c, s, t, cam)
-        actor(c, s, t)
-        weather(c, s, t)
-        sf.flush()
-        a = np.frombuffer(sf.get_data(), np.uint8).reshape(H, sf.get_stride() // 4, 4)
-        out[f] = a[:, :W, 2::-1]
+        u = f / (frames - 1)
+        if a["then"] is None:
+            out.append(move(a["motion"], u, room, beats))
+        else:
+            p, q = move(a["motion"], min(1, 2 * u), room, 1), move(a["then"], max(0, 2 * u - 1), room, 1)
+            out.append((p[0] + q[0], p[1] + q[1], p[2] + q[2], p[3] * q[3], p[4] + q[4]))
     return out
 
 
-if __name__ == "__main__":
-    import sys, time
+def places(s):
+    """for each actor its part of the picture (x, y, width, height)"""
+    w, h = s["width"], s["height"]
+    if len(s["actors"]) == 1:
+        return [(0, 0, w, h)]
+    if h > w or (h == w and s["rows"]):
+        return [(0, 0, w, h / 2), (0, h / 2, w, h / 2)]
+    return [(0, 0, w / 2, h), (w / 2, 0, w / 2, h)]
 
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    t0 = time.time()
-    for i in range(n):
-        render(i)
-    print("%.1f clips/s" % (n / (time.time() - t0)))
-    for i in range(12):
-        print(caption(make_spec(i)))
-    print(sum(held_out(a, c, m) for a in ACTORS for c in COLOURS for m in MOTIONS), "held-out triples")
+
+def tracks(s):
+    """for each actor its frames' (x, y, rotation, scale, squash), the path centred in the actor's part of the picture"""
+    out = []
+    for a, (x0, y0, w, h) in zip(s["actors"], places(s)):
+        grows = "grow" in (a["motion"], a["then"])
+        size = a["size"] * (1.3 if grows else 1)  # of the largest picture
+        room = max(0, w - size - 4), max(0, h - size - 4)
+        p = path(a, room, s["frames"])
+        smallest = size / a["size"] / max(q[3] for q in p)
+        xs, ys = [q[0] for q in p], [q[1] for q in p]
+        free_x, free_y = room[0] - (max(xs) - min(xs)), room[1] - (max(ys) - min(ys))
+        x = x0 + w / 2 - (max(xs) + min(xs)) / 2 + a["x"] * min(10, max(0, free_x) / 2)
+        y = y0 + h / 2 - (max(ys) + min(ys)) / 2 + a["y"] * min(10, max(0, free_y) / 2)
+        out.append([(x + q[0], y + q[1], -q[2] if a["flip"] else q[2], q[3] * smallest, q[4]) for q in p])
+    return out
+
+
+def facing(a):
+    """whether an actor looks left"""
+    if "left" in (a["motion"], a["then"]) and "right" not in (a["motion"], a["then"]):
+        return True
+    return a["flip"] and "right" not in (a["motion"], a["then"])
+
+
+def render(spec, every=1):
+    """every: draw only every so manyth frame"""
+    s = make_spec(spec) if isinstance(spec, int) else spec
+    w, h, n = s["width"], s["height"], s["frames"]
+    out = np.empty((len(range(0, n, every)), h, w, 3), np.uint8)
+    surface = cairo.ImageSurface(cairo.FORMAT_RGB24, w, h)
+    c = cairo.Context(surface)
+    track = tracks(s)
+    for i, f in enumerate(range(0, n, every)):
+        u, beat = f / (n - 1), f / BEAT
+        camera = {"still": 0, "pan left": -1, "pan right": 1}[s["camera"]] * 32 * (u - 0.5)
+        background(c, s, u, beat, camera)
+        for a, frames in zip(s["actors"], track):
+            draw_actor(c, a["actor"], a["colour"], a["size"], frames[f], facing(a), beat)
+        weather(c, s, beat)
+        surface.flush()
+        pixels = np.frombuffer(surface.get_data(), np.uint8).reshape(h, surface.get_stride() // 4, 4)
+        out[i] = pixels[:, :w, 2::-1]
+    return out
