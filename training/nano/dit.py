@@ -1,11 +1,11 @@
-"""text encoder + transformer configs, and a plain Euler CFG sampler for quick looks (same maths as LTXPipeline)"""
+"""configs of the text encoder and the transformer, and attention by plain matmuls for training"""
 
-import torch
-from transformers import T5Config, T5EncoderModel
 from diffusers import LTXVideoTransformer3DModel
+from diffusers.models.transformers.transformer_ltx import apply_rotary_emb
+from transformers import T5Config, T5EncoderModel
+from vae import CHANNELS
 
-MAXLEN, FR = 48, 12
-T5CFG = dict(
+T5 = dict(
     d_model=128,
     d_kv=32,
     num_heads=4,
@@ -22,15 +22,15 @@ T5CFG = dict(
     eos_token_id=1,
     decoder_start_token_id=0,
 )
-DITCFG = dict(
-    in_channels=128,
-    out_channels=128,
+DIT = dict(
+    in_channels=CHANNELS,
+    out_channels=CHANNELS,
     patch_size=1,
     patch_size_t=1,
     num_attention_heads=4,
     attention_head_dim=64,
     cross_attention_dim=256,
-    num_layers=5,
+    num_layers=6,
     activation_fn="gelu-approximate",
     qk_norm="rms_norm_across_heads",
     norm_elementwise_affine=False,
@@ -39,44 +39,40 @@ DITCFG = dict(
     attention_bias=True,
     attention_out_bias=True,
 )
-ROPE = (8 / FR, 32, 32)
 
 
-def make_t5(vocab):
-    return T5EncoderModel(T5Config(vocab_size=vocab, **T5CFG))
+def make_t5(vocabulary):
+    t5 = T5EncoderModel(T5Config(vocab_size=vocabulary, **T5))
+    t5.shared.weight.data.normal_(0, 1.0)
+    return t5
 
 
 def make_dit():
-    return LTXVideoTransformer3DModel(**DITCFG)
+    """starts as the identity, nearly: its output is zero, the gates are small"""
+    dit = LTXVideoTransformer3DModel(**DIT)
+    dit.proj_out.weight.data.zero_()
+    dit.proj_out.bias.data.zero_()
+    dit.time_embed.linear.weight.data.mul_(0.1)
+    for b in dit.transformer_blocks:
+        b.scale_shift_table.data.mul_(0.3)
+        b.attn1.to_out[0].weight.data.mul_(0.5)
+        b.attn2.to_out[0].weight.data.mul_(0.5)
+        b.attn1.set_processor(Attention())
+        b.attn2.set_processor(Attention())
+    return dit
 
 
-@torch.no_grad()
-def sample(t5, dit, ids, mask, uids, umask, steps=20, cfg=3.0, shift=1.0, gen=None, noise=None):
-    """ids, mask [B,L]; returns normalised latents [B,64 tokens,C]"""
-    B = len(ids)
-    e = torch.cat([t5(uids.expand(B, -1))[0], t5(ids)[0]])
-    m = torch.cat([umask.expand(B, -1), mask])
-    x = torch.randn(B, 64, DITCFG["in_channels"], generator=gen) if noise is None else noise
-    s = torch.linspace(1, 1 / steps, steps)
-    s = shift * s / (1 + (shift - 1) * s)
-    s = torch.cat([s, s.new_zeros(1)])
-    for i in range(steps):
-        v = dit(
-            hidden_states=torch.cat([x, x]),
-            encoder_hidden_states=e,
-            timestep=(s[i] * 1000).expand(2 * B),
-            encoder_attention_mask=m,
-            num_frames=4,
-            height=4,
-            width=4,
-            rope_interpolation_scale=ROPE,
-            return_dict=False,
-        )[0].float()
-        u, c = v.chunk(2)
-        x = x + (s[i + 1] - s[i]) * (u + cfg * (c - u))
-    return x
+class Attention:
+    """the same maths as LTXVideoAttnProcessor; flash attention's backward on CPUs costs a quarter of a step"""
 
-
-def unpack(x, mean, std):
-    z = x.reshape(len(x), 4, 4, 4, -1).permute(0, 4, 1, 2, 3)
-    return z * std.view(1, -1, 1, 1, 1) + mean.view(1, -1, 1, 1, 1)
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
+        kv = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        q, k, v = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(kv)), attn.to_v(kv)
+        if image_rotary_emb is not None:
+            q, k = apply_rotary_emb(q, image_rotary_emb), apply_rotary_emb(k, image_rotary_emb)
+        q, k, v = (t.unflatten(2, (attn.heads, -1)).transpose(1, 2) for t in (q, k, v))
+        s = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
+        if attention_mask is not None:
+            s = s + attention_mask[:, None]  # a bias [B, 1, 1, L]
+        o = (s.softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2, 3)
+        return attn.to_out[1](attn.to_out[0](o))

@@ -1,64 +1,80 @@
-"""usage: encode.py vae.pt out_prefix n
+"""usage: encode.py vae.pt out_folder n [first_seed]
 
-renders seeds 0..n-1 and stores VAE latent means [n,64,C] f16, their statistics,
-and small clips [n,9,64,64,3] for the adherence classifier; 2 single-threaded processes"""
+Draws and encodes n clips for train_dit.py, in shards of SHARD seeds; the shape and length of a shard follow from its
+number. Shards that exist are kept, so a stopped run goes on where it was. A shard is an .npz of f16 posterior means,
+tokens in the transformer's order:
 
-import os, sys
+  clip  [s, T, C]        the whole clip; its first tokens are also those of its first 1, 9 and 17 frames, because the
+                         encoder is causal
+  last  [s, side, C]     the last frame encoded alone
+  loop  [s / EXTRA, ..]  of every EXTRA-th seed: the clip that goes to its middle frame and back again
+  tail  [s / EXTRA, ..]  of the same seeds: the last 9 frames encoded as a clip of their own
 
-os.environ["OMP_NUM_THREADS"] = "1"
-import time, numpy as np, torch, multiprocessing as mp
-from vaecfg import make
-from world import render
+The first shard also writes stats.pt: mean and standard deviation of each channel, and the posterior's own."""
 
-KEEP = list(range(0, 25, 3))
+import os, sys, time
+import numpy as np, torch
+from conditions import TAIL
+from vae import encode, make
+from world import LENGTHS, SHAPES, make_spec, render
 
-
-def small(v):  # [25,128,128,3] uint8 -> [9,64,64,3] by 2x2 box
-    v = v[KEEP].astype(np.uint16)
-    return ((v[:, ::2, ::2] + v[:, 1::2, ::2] + v[:, ::2, 1::2] + v[:, 1::2, 1::2] + 2) // 4).astype(np.uint8)
-
-
-PRE = "work/clips.u8"
-NPRE = (
-    os.path.getsize(PRE) // (25 * 128 * 128 * 3) if os.path.exists(PRE) else 0
-)  # clips rendered before, seeds 0..NPRE-1
+SHARD, BATCH, EXTRA = 64, 4, 4
+KINDS = [(SHAPES[0], LENGTHS[0])] * 5 + [(s, LENGTHS[0]) for s in SHAPES[1:]] * 2 + [(s, LENGTHS[1]) for s in SHAPES]
 
 
-def work(a):
-    pre_r = np.memmap(PRE, np.uint8, "r", shape=(NPRE, 25, 128, 128, 3)) if NPRE else None
-    k, vae, pre, n, procs = a
-    torch.set_num_threads(1)
-    m = make()
-    m.load_state_dict(torch.load(vae))
-    m.eval()
-    C = m.config.latent_channels
-    L = np.lib.format.open_memmap(pre + ".npy", "r+")
-    S = np.lib.format.open_memmap(pre + ".small.npy", "r+")
-    idx = np.arange(k, n, procs)
-    t0 = time.time()
-    for j in range(0, len(idx), 8):
-        ii = idx[j : j + 8]
-        v = [np.array(pre_r[i]) if i < NPRE else render(int(i)) for i in ii]
-        for i, q in zip(ii, v):
-            S[i] = small(q)
-        x = torch.from_numpy(np.stack(v)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            z = m.encode(x).latent_dist.mean.float()
-        L[ii] = z.permute(0, 2, 3, 4, 1).reshape(len(ii), 64, C).numpy().astype(np.float16)
-        if k == 0 and j % 400 == 0:
-            print("%d of %d  %.1f clips/s (both)" % (j * procs, n, procs * (j + 8) / (time.time() - t0)), flush=True)
-    L.flush()
-    S.flush()
+def kind_of(first):
+    """shape and length of the shard that begins with this seed"""
+    return KINDS[first // SHARD % len(KINDS)]
+
+
+def spec(first, seed):
+    return make_spec(seed, "train", *kind_of(first))
+
+
+def tokens(z):  # [B, C, F, H, W] -> [B, F*H*W, C]
+    return z.float().permute(0, 2, 3, 4, 1).flatten(1, 3)
+
+
+def means(vae, clips):
+    """posterior means of uint8 clips as tokens"""
+    return torch.cat([tokens(encode(vae, clips[i : i + BATCH]).mean) for i in range(0, len(clips), BATCH)])
+
+
+def mirrored(clip):
+    """a loop: frames 0 to the middle and back"""
+    half = len(clip) // 2
+    return np.concatenate([clip[: half + 1], clip[:half][::-1]])
+
+
+def main():
+    vae, out, n = make(sys.argv[1]).eval(), sys.argv[2], int(sys.argv[3])
+    seed0 = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    torch.set_num_threads(int(os.environ.get("THREADS", "1")))
+    os.makedirs(out, exist_ok=True)
+    began, done = time.time(), 0
+    for first in range(seed0, seed0 + n, SHARD):
+        path = f"{out}/{first:07d}.npz"
+        if os.path.exists(path):
+            continue
+        clips = [render(spec(first, s)) for s in range(first, first + SHARD)]
+        some = clips[::EXTRA]
+        z = dict(
+            clip=means(vae, clips),
+            last=means(vae, [c[-1:] for c in clips]),
+            loop=means(vae, [mirrored(c) for c in some]),
+            tail=means(vae, [c[-TAIL:] for c in some]),
+        )
+        if first == seed0:
+            all_tokens, std = z["clip"].flatten(0, 1), tokens(encode(vae, clips[:BATCH]).std)
+            torch.save(
+                dict(mean=all_tokens.mean(0), std=all_tokens.std(0), posterior=std.mean((0, 1))), out + "/stats.pt"
+            )
+        with open(path + ".part", "wb") as f:
+            np.savez(f, **{name: v.numpy().astype(np.float16) for name, v in z.items()})
+        os.replace(path + ".part", path)
+        done += SHARD
+        print("%d: %.1f clips/s" % (first, done / (time.time() - began)), flush=True)
 
 
 if __name__ == "__main__":
-    vae, pre, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    C = make().config.latent_channels
-    np.lib.format.open_memmap(pre + ".npy", "w+", np.float16, (n, 64, C))
-    np.lib.format.open_memmap(pre + ".small.npy", "w+", np.uint8, (n, 9, 64, 64, 3))
-    np.save(pre + ".seeds.npy", np.arange(n))
-    with mp.Pool(2) as p:
-        p.map(work, [(k, vae, pre, n, 2) for k in range(2)])
-    z = torch.from_numpy(np.load(pre + ".npy")).float().reshape(-1, C)
-    torch.save({"mean": z.mean(0), "std": z.std(0)}, pre + ".stats.pt")
-    print("mean", z.mean(0)[:8], "std", z.std(0)[:8], z.std(0).min(), z.std(0).max())
+    main()

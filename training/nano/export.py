@@ -1,56 +1,56 @@
-"""usage: export.py vae.pt latents.stats.pt dit.pt out_dir [shift]   writes a diffusers LTXPipeline folder in bf16"""
+"""usage: export.py vae.pt data_folder dit.pt out_folder
 
-import sys, os, json, shutil, torch
-from diffusers import LTXPipeline, FlowMatchEulerDiscreteScheduler
+Writes the model folder in bf16, in diffusers' layout. data_folder/stats.pt has the latents' statistics."""
+
+import json, os, shutil, sys, torch
+from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from transformers import T5TokenizerFast
-from vaecfg import make
-from dit import make_t5, make_dit
+from dit import make_dit, make_t5
+from vae import make
 
-vaep, stp, ditp, out = sys.argv[1:5]
-shift = float(sys.argv[5]) if len(sys.argv) > 5 else 1.0
-TOK = "work/tok" if os.path.isdir("work/tok") else os.path.join(out, "tokenizer")
-tok = T5TokenizerFast.from_pretrained(TOK)
-vae = make()
-vae.load_state_dict(torch.load(vaep))
-st = torch.load(stp)
-vae.latents_mean.copy_(st["mean"])
-vae.latents_std.copy_(st["std"])
-d = torch.load(ditp)
-t5, dit = make_t5(len(tok)), make_dit()
-t5.load_state_dict(d["t5"])
-dit.load_state_dict(d["dit"])
-# plain schedule: sigma' = shift * sigma / (1 + (shift - 1) * sigma), no resolution-dependent mu, no terminal stretch
-sch = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=shift, use_dynamic_shifting=False)
-pipe = LTXPipeline(
-    scheduler=sch,
-    vae=vae.to(torch.bfloat16),
-    text_encoder=t5.to(torch.bfloat16),
-    tokenizer=tok,
-    transformer=dit.to(torch.bfloat16),
-)
-tmp = out + ".new"
-shutil.rmtree(tmp, ignore_errors=True)
-pipe.save_pretrained(tmp)
-shutil.copy(TOK + "/spiece.model", tmp + "/tokenizer/spiece.model")
-os.remove(tmp + "/tokenizer/tokenizer.json")  # rebuilt from spiece.model on load
-json.dump(
-    {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"},
-    open(tmp + "/tokenizer/special_tokens_map.json", "w"),
-    indent=1,
-)
-p = tmp + "/text_encoder/config.json"
-c = json.load(open(p))
-c["dtype"] = "float32"
-json.dump(c, open(p, "w"), indent=2)  # else transformers loads bf16 beside diffusers' f32
-for f in ("README.md", "MODEL_CARD.md", "praxinoscope.json"):  # written by hand
-    if os.path.exists(os.path.join(out, f)):
-        shutil.copy(os.path.join(out, f), tmp)
-shutil.rmtree(out, ignore_errors=True)
-os.rename(tmp, out)
-tot = 0
-for r, _, fs in os.walk(out):
-    for f in fs:
-        n = os.path.getsize(os.path.join(r, f))
-        tot += n
-        print("%9d %s" % (n, os.path.relpath(os.path.join(r, f), out)))
-print("total %.1f MB" % (tot / 1e6))
+BY_HAND = ("README.md", "MODEL_CARD.md", "praxinoscope.json")
+
+
+def main():
+    vae_path, data, dit_path, out = sys.argv[1:5]
+    tokenizer = T5TokenizerFast.from_pretrained("work/tok")
+    vae, t5, dit = make(vae_path), make_t5(len(tokenizer)), make_dit()
+    stats = torch.load(data + "/stats.pt")
+    vae.latents_mean.copy_(stats["mean"])
+    vae.latents_std.copy_(stats["std"])
+    trained = torch.load(dit_path)["ema"]
+    for model, prefix in ((t5, "t5."), (dit, "dit.")):
+        for name, p in model.named_parameters():
+            p.data.copy_(trained[prefix + name])
+    # a plain schedule: sigmas fall evenly from 1 to 1/n, with no shift by resolution and no terminal stretch
+    pipe = LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0, use_dynamic_shifting=False),
+        vae=vae.to(torch.bfloat16),
+        text_encoder=t5.to(torch.bfloat16),
+        tokenizer=tokenizer,
+        transformer=dit.to(torch.bfloat16),
+    )
+    part = out + ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    pipe.save_pretrained(part)
+    shutil.copy("work/tok/spiece.model", part + "/tokenizer/spiece.model")
+    os.remove(part + "/tokenizer/tokenizer.json")  # rebuilt from spiece.model
+    with open(part + "/tokenizer/special_tokens_map.json", "w") as f:
+        json.dump({"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}, f, indent=1)
+    path = part + "/text_encoder/config.json"
+    with open(path) as f:
+        config = json.load(f)
+    config["dtype"] = "float32"  # else transformers would load bf16 beside diffusers' float32
+    with open(path, "w") as f:
+        json.dump(config, f, indent=2)
+    for name in BY_HAND:
+        if os.path.exists(os.path.join(out, name)):
+            shutil.copy(os.path.join(out, name), part)
+    shutil.rmtree(out, ignore_errors=True)
+    os.rename(part, out)
+    size = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(out) for f in files)
+    print("%.1f MB" % (size / 1e6))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,13 +9,17 @@ that really arrive at it:
   decoder  each convolution predicts the principal components of the pixel block of the next level; the last one predicts
            the pixels
 
-start(vae, clips) does it in place; training goes on from there."""
+The features are those of bf16 convolutions: least squares then finds weights that do not rest on differences that bf16
+cannot hold. start(vae, clips) does it in place; training goes on from there, but must leave alone the weights that read
+the constant (constant_inputs): it is so large that any step on them would drown all else."""
+
+import contextlib
 
 import torch
 import torch.nn.functional as F
 
 CONST = 4.0  # the constant channel, in units of the other channels' root mean square length
-RIDGE = 1e-4
+RIDGE = 1e-3
 LOGVAR = -6.0  # of the posterior, everywhere
 
 
@@ -36,13 +40,13 @@ def blocks(x, t, s):
 
 
 def rows(x):  # [B,C,F,H,W] -> [positions, C]
-    return x.permute(0, 2, 3, 4, 1).flatten(0, 3)
+    return x.permute(0, 2, 3, 4, 1).flatten(0, 3).float()
 
 
 def taps(x, conv, kernel, chosen=slice(None)):
     """what the central `kernel` taps (time, height, width) of a convolution see at the chosen positions,
     [positions, taps * C], and the places of these taps"""
-    kt = conv.kernel_size[0]
+    kt, x = conv.kernel_size[0], x.float()
     before = kt - 1 if conv.is_causal else kt // 2
     after = 0 if conv.is_causal else kt // 2
     x = F.pad(torch.cat([x[:, :, :1]] * before + [x] + [x[:, :, -1:]] * after, 2), (1, 1, 1, 1))
@@ -104,9 +108,52 @@ def size(x):  # root of the mean squared length of [positions, C]
     return x.square().sum(1).mean().sqrt().item()
 
 
+def constant_inputs(vae):
+    """[(weight, input channels)] of the convolutions that read the constant after start()"""
+    out, enc, dec = [], vae.encoder, vae.decoder
+    channels = [enc.in_channels]
+    for block in enc.down_blocks:
+        down = block.downsamplers[0]
+        readers = [r.conv1 for r in block.resnets] + [down.conv]
+        out += [(m.conv.weight, channels) for m in readers]
+        many = down.stride[0] * down.stride[1] * down.stride[2]
+        end = down.conv.out_channels * many
+        channels = list(range(end - many, end))
+    out.append((enc.conv_out.conv.weight, channels))
+    channels, size = [vae.config.latent_channels], vae.config.patch_size * 2 ** (len(dec.up_blocks) - 1)
+    for block in dec.up_blocks:
+        up = block.upsamplers[0]
+        out.append((up.conv.conv.weight, channels))
+        channels = [kept(up, 3 * size * size * up.stride[0] if size > vae.config.patch_size else dec.out_channels)]
+        out += [(r.conv1.conv.weight, channels) for r in block.resnets]
+        size //= 2
+    return out + [(dec.conv_out.conv.weight, channels)]
+
+
+def kept(up, values):
+    """how many principal components an upsampler makes; the constant is in the channel behind them"""
+    return min(up.conv.conv.out_channels // (up.stride[0] * up.stride[1] * up.stride[2]) - 1, values)
+
+
 @torch.no_grad()
 def start(vae, clips, seed=0, positions=20000, log=print):
     """vae: AutoencoderKLLTXVideo without blocks that change the number of channels; clips [B,3,F,H,W] in -1..1"""
+    with in_bf16(vae):
+        find(vae, clips, seed, positions, log)
+
+
+@contextlib.contextmanager
+def in_bf16(model):
+    """its convolutions compute in bf16 meanwhile"""
+    convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv3d)]
+    for m in convolutions:
+        m.forward = torch.autocast("cpu", torch.bfloat16)(m.forward)
+    yield
+    for m in convolutions:
+        del m.forward
+
+
+def find(vae, clips, seed, positions, log):
     g = torch.Generator().manual_seed(seed)
     enc, dec = vae.encoder, vae.decoder
     for m in vae.modules():
@@ -154,7 +201,10 @@ def start(vae, clips, seed=0, positions=20000, log=print):
     f = rows(latents)[i]
     w, b = solve(f, target[i])
     mse = ((f @ w + b - target[i]) / 2).square().mean()
-    log("encoder: %d of %d values a %dx%dx%d block, decoded linearly %.2f dB" % (z, target.shape[1], t, s, s, -10 * mse.log10()))
+    log(
+        "encoder: %d of %d values a %dx%dx%d block, decoded linearly %.2f dB"
+        % (z, target.shape[1], t, s, s, -10 * mse.log10())
+    )
     # decoder: the latents and the constant, then level by level
     conv = dec.conv_in
     write(conv, taps(latents[:1, :, :1], conv, (1, 1, 1))[1], torch.eye(z), 0.0, 0.1)
@@ -166,16 +216,16 @@ def start(vae, clips, seed=0, positions=20000, log=print):
         t, s = t // a[0], s // a[1]
         pixels = blocks(clips, t, s)
         y = rows(pixels)
-        keep = min(conv.conv.out_channels // (a[0] * a[1] * a[2]) - 1, y.shape[1])
+        keep = kept(up, y.shape[1])
         mean, basis = principal(y[pick(y)], keep)
         goal = ((pixels.movedim(1, -1) - mean) @ basis).movedim(-1, 1)
         goal = torch.cat([goal, torch.full_like(goal[:, :1], CONST * size(rows(goal)))], 1)
-        kept = conv.conv.weight.data.clone(), conv.conv.bias.data.clone()
+        noise = conv.conv.weight.data.clone(), conv.conv.bias.data.clone()
         conv.conv.weight.zero_()
         conv.conv.bias.zero_()
-        goal = goal - up(h)[:, : keep + 1]  # what the block's shortcut gives
-        conv.conv.weight.copy_(kept[0])
-        conv.conv.bias.copy_(kept[1])
+        goal = goal - up(h)[:, : keep + 1].float()  # what the block's shortcut gives
+        conv.conv.weight.copy_(noise[0])
+        conv.conv.bias.copy_(noise[1])
         goal = torch.cat([goal[:, :, :1]] * (a[0] - 1) + [goal], 2)  # the upsampler drops these frames
         b, c, frames, height, width = goal.shape
         goal = goal.reshape(b, c, frames // a[0], a[0], height // a[1], a[1], width // a[2], a[2])
@@ -189,6 +239,6 @@ def start(vae, clips, seed=0, positions=20000, log=print):
     conv, y = dec.conv_out, rows(x)
     i = pick(y)
     f, places = taps(h, conv, (1, 3, 3), i)
-    write(conv, places, *solve(f, y[i], 1e-6))
+    write(conv, places, *solve(f, y[i]))
     mse = ((rows(conv(h[:4])) - rows(x[:4])) / 2).square().mean()
     log("decoder: %.2f dB" % (-10 * mse.log10()))

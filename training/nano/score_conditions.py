@@ -14,7 +14,8 @@ import json, os, sys, numpy as np, torch
 from diffusers import LTXPipeline, LTXImageToVideoPipeline, LTXConditionPipeline
 from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 from PIL import Image
-from world import caption, make_spec, render
+from captions import caption
+from world import make_spec, render
 
 CALL = dict(width=128, height=128, num_frames=25, frame_rate=12, num_inference_steps=20, guidance_scale=3.0)
 CALL |= dict(max_sequence_length=48, output_type="np")

@@ -1,194 +1,247 @@
-"""usage: train_dit.py minutes latents_prefix out.pt [batch]
+"""usage: train_dit.py core_minutes data_folder out.pt
 
-trains T5 encoder + LTX transformer jointly, flow matching on v = noise - x0"""
+Trains the text encoder and the transformer together, by flow matching, on what encode.py wrote: text to video, and
+going on from pictures and clips, at all shapes and lengths. Stopped (SIGTERM, SIGINT) it saves and ends; called again
+it goes on where it was. work/tok is the tokenizer; data_folder/unseen, if it is there, holds clips to measure with."""
 
-import sys, os, time, math, json, numpy as np, torch, torch.nn.functional as F
-from transformers import T5TokenizerFast
-from dit import *
-from fastattn import install
+import glob, os, signal, sys, time
+import numpy as np, torch
+from transformers import T5Tokenizer
+from captions import caption
+from conditions import GIVEN, TAIL, Batch, Grid, noised
+from dit import make_dit, make_t5
+from encode import EXTRA, SHARD, kind_of, spec
+from make_tokenizer import MAXLEN
 from muon import Muon
-from world import caption, make_spec
 
-MIN, PRE, OUT = float(sys.argv[1]), sys.argv[2], sys.argv[3]
-B = int(sys.argv[4]) if len(sys.argv) > 4 else 64
-OPT, LR = os.environ.get("OPT", "muon"), float(os.environ.get("LR", "3e-3"))
-T = float(os.environ.get("LOGN", "1.0"))
-torch.manual_seed(0)
-torch.set_num_threads(2)
-g = torch.Generator().manual_seed(1)
-st = torch.load(PRE + ".stats.pt")
-mean, std = st["mean"], st["std"]
-lat = torch.from_numpy(np.load(PRE + ".npy")).float()
-N = len(lat)  # [N, 64 tokens, C], raw means
-lat = ((lat - mean) / std).to(torch.bfloat16)
-nval = 256
-seeds = np.load(PRE + ".seeds.npy")
-NV = 4
-tok = T5TokenizerFast.from_pretrained("work/tok")
-cap = [caption(make_spec(int(s)), v) for s in seeds for v in range(NV)]
-t = tok(cap, padding="max_length", max_length=MAXLEN, truncation=True, return_tensors="pt")
-ids = t.input_ids.view(N, NV, -1)
-msk = t.attention_mask.view(N, NV, -1)
-u = tok([""], padding="max_length", max_length=MAXLEN, return_tensors="pt")
-uids, umask = u.input_ids, u.attention_mask
-t5, dit = make_t5(len(tok)), make_dit()
-with torch.no_grad():
-    for p in (dit.proj_out.weight, dit.proj_out.bias):
-        p.zero_()
-    for b in dit.transformer_blocks:
-        b.scale_shift_table.mul_(0.3)
-        b.attn1.to_out[0].weight.mul_(0.5)
-        b.attn2.to_out[0].weight.mul_(0.5)
-    dit.time_embed.linear.weight.mul_(0.1)
-    t5.shared.weight.normal_(0, 1.0)
-print(
-    "params dit %.2fM t5 %.2fM  N %d"
-    % (sum(p.numel() for p in dit.parameters()) / 1e6, sum(p.numel() for p in t5.parameters()) / 1e6, N),
-    flush=True,
-)
-named = [("t5." + n, p) for n, p in t5.named_parameters()] + [("dit." + n, p) for n, p in dit.named_parameters()]
-mu = (
-    [
-        p
-        for n, p in named
-        if p.ndim == 2 and ("blocks" in n or "block." in n) and "table" not in n and "relative" not in n
-    ]
-    if OPT == "muon"
-    else []
-)
-ids_mu = {id(p) for p in mu}
-ad = [p for n, p in named if id(p) not in ids_mu]
-opts = [torch.optim.AdamW(ad, lr=LR * (0.5 if OPT == "muon" else 1), betas=(0.9, 0.98), weight_decay=0.01)]
-if mu:
-    opts.append(Muon(mu, LR))
-base = [o.param_groups[0]["lr"] for o in opts]
-ema = {n: p.detach().clone() for n, p in named}
-install(dit)
-LT = 28
-assert int(msk.sum(-1).max()) <= LT
+TOKENS = 14400  # of latents in a step, about: 32 square clips of 25 frames
+MUON_RATE, ADAM_RATE, EMA = 3e-3, 1e-3, 0.998
+VARIANTS = 4  # captions a clip: two in English, two in French
+TEXT, STARTS = 0.55, 0.2  # steps with text alone, and with the first picture or frames given; in the others the last is
+FRONT_FROM = 0.3  # from this part of the time on
+DROP = 0.1  # captions left out, for guidance
+SAVE_EVERY = 180  # seconds
 
 
-def model(w, x, m, tt):
-    e = t5(w)[0][:, :LT]  # T5 sees the padding (no mask), as in LTXPipeline
-    return dit(
-        hidden_states=x,
-        encoder_hidden_states=e,
-        timestep=tt * 1000,
-        encoder_attention_mask=m[:, :LT],
-        num_frames=4,
-        height=4,
-        width=4,
-        rope_interpolation_scale=ROPE,
-        return_dict=False,
-    )[0]
+class Data:
+    """normalised latents by shape and length, and the tokens of their captions"""
+
+    def __init__(self, folder, stats, g):
+        self.g, self.parts = g, {}
+        tokenizer = T5Tokenizer.from_pretrained("work/tok")
+        mean, std = stats["mean"], stats["std"]
+        self.posterior = stats["posterior"] / std
+        for path in sorted(glob.glob(folder + "/*.npz")):
+            first = int(os.path.basename(path)[:-4])
+            texts = [caption(spec(first, s), v) for s in range(first, first + SHARD) for v in range(VARIANTS)]
+            t = tokenizer(texts, padding="max_length", max_length=MAXLEN, return_tensors="pt")
+            part = self.parts.setdefault(kind_of(first), {})
+            with np.load(path) as z:
+                for k in z.files:
+                    part.setdefault(k, []).append(((torch.from_numpy(z[k]).float() - mean) / std).half())
+            part.setdefault("ids", []).append(t.input_ids.view(SHARD, VARIANTS, -1))
+            part.setdefault("mask", []).append(t.attention_mask.view(SHARD, VARIANTS, -1))
+        self.parts = {kind: {k: torch.cat(v) for k, v in p.items()} for kind, p in self.parts.items()}
+        self.kinds = list(self.parts)
+        self.many = [len(p["clip"]) for p in self.parts.values()]
+        empty = tokenizer("", padding="max_length", max_length=MAXLEN, return_tensors="pt")
+        self.empty = empty.input_ids, empty.attention_mask
+
+    def draw(self, many, b):
+        return torch.randint(0, many, (b,), generator=self.g)
+
+    def chance(self, b):
+        return torch.rand(b, generator=self.g)
+
+    def captions(self, part, i, drop):
+        v = torch.randint(0, VARIANTS, (len(i),), generator=self.g)
+        d = self.chance(len(i))[:, None] < drop
+        return torch.where(d, self.empty[0], part["ids"][i, v]), torch.where(d, self.empty[1], part["mask"][i, v])
+
+    def text(self, kind, b):
+        """clips with nothing given"""
+        part = self.parts[kind]
+        i = self.draw(len(part["clip"]), b)
+        batch = Batch(Grid(*kind), part["clip"][i].float())
+        batch.plain(self.chance(b) < 0.85)
+        return batch, part, i
+
+    def starts(self, kind, b, given=None):
+        """the first picture (half of them), the first 9 or 17 frames given"""
+        batch, part, i = self.text(kind, b)
+        which = (
+            1 + torch.bucketize(self.chance(b), torch.tensor([0.5, 0.75])) if given is None else torch.full((b,), given)
+        )
+        for k in range(1, len(GIVEN)):
+            batch.give(which == k, GIVEN[k])
+        batch.shifted(which > 1)
+        return batch, part, i
+
+    def ends(self, kind, b):
+        """the last picture given, and with it mostly the first picture, or the first 9 frames"""
+        part = self.parts[kind]
+        i = self.draw(len(part["clip"]), b)
+        batch = Batch(Grid(*kind), part["clip"][i].float(), part["last"][i].float(), kind[1] - 1)
+        u = self.chance(b)
+        batch.give(u < 0.7, GIVEN[1])
+        batch.give((u >= 0.7) & (u < 0.85), GIVEN[2])
+        return batch, part, i
+
+    def loops(self, kind, b):
+        """clips that return, their first picture given as the first and as the last"""
+        part = self.parts[kind]
+        j = self.draw(len(part["loop"]), b)
+        z, grid = part["loop"][j].float(), Grid(*kind)
+        batch = Batch(grid, z, z[:, : grid.side].clone(), kind[1] - 1)
+        batch.give(slice(None), GIVEN[1])
+        return batch, part, j * EXTRA
+
+    def tails(self, kind, b):
+        """the last 9 frames given, and with them mostly the first picture, or the first 9 frames"""
+        part = self.parts[kind]
+        j = self.draw(len(part["tail"]), b)
+        i = j * EXTRA
+        batch = Batch(Grid(*kind), part["clip"][i].float(), part["tail"][j].float(), kind[1] - TAIL)
+        u = self.chance(b)
+        batch.give(u < 0.4, GIVEN[1])
+        batch.give((u >= 0.4) & (u < 0.8), GIVEN[2])
+        return batch, part, i
+
+    def batch(self, front):
+        """front: may there be a condition in front of the clip?"""
+        kind = self.kinds[torch.multinomial(torch.tensor(self.many).float(), 1, generator=self.g).item()]
+        u = self.chance(1).item()
+        make = self.text if u < TEXT else self.starts if not front or u < TEXT + STARTS else None
+        if make is None:
+            u = self.chance(1).item()
+            make = self.loops if u < 0.45 else self.ends if u < 0.9 else self.tails
+        return make(kind, max(4, TOKENS // Grid(*kind).tokens))
 
 
-eager = model
-if os.environ.get("COMPILE", "1") == "1":
-    import torch._inductor.config as ic
-
-    ic.cpp.dynamic_threads = True
-    model = torch.compile(model, dynamic=False)
-
-
-def loss_on(i, v, drop=0.1, tt=None):
-    x0 = lat[i].float()
-    b = len(i)
-    w, m = ids[i, v], msk[i, v]
-    if drop:
-        d = torch.rand(b, generator=g) < drop
-        w = torch.where(d[:, None], uids, w)
-        m = torch.where(d[:, None], umask, m)
-    if tt is None:
-        tt = torch.sigmoid(torch.randn(b, generator=g) * T)
-        un = torch.rand(b, generator=g)
-        tt = torch.where(torch.rand(b, generator=g) < 0.2, un, tt)
-    n = torch.randn(x0.shape, generator=g)
-    s = tt.view(-1, 1, 1)
+def loss_of(t5, dit, data, made, drop=DROP, t=None):
+    batch, part, i = made
+    b, g = len(i), data.g
+    weak, cond_noise = torch.zeros(b, dtype=torch.bool), torch.zeros(b)
+    if t is None:  # logit-normal, and a fifth uniform; some conditions are weak, or noised as the pipeline may do it
+        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(torch.randn(b, generator=g)))
+        weak = data.chance(b) < 0.12
+        cond_noise = 0.15 * (data.chance(b) < 0.5)
+    strength = torch.where(weak, 0.3 + 0.7 * data.chance(b), 1.0)
+    x, level, target, counts = noised(batch, t, strength, cond_noise, data.posterior, g)
+    ids, mask = data.captions(part, i, drop)
     with torch.autocast("cpu", torch.bfloat16):
-        o = (model if torch.is_grad_enabled() else eager)(w, (1 - s) * x0 + s * n, m, tt)
-    return F.mse_loss(o.float(), n - x0)
-
-
-def swap():
-    for n, p in named:
-        p.data, ema[n] = ema[n], p.data
+        out = dit(
+            hidden_states=x,
+            encoder_hidden_states=t5(ids)[0],  # T5 sees the padding, as in LTXPipeline; the transformer does not
+            timestep=1000 * (level if batch.strength.any() else t),
+            encoder_attention_mask=mask,
+            video_coords=batch.coords.transpose(1, 2),
+            return_dict=False,
+        )[0]
+    per = ((out.float() - target).square().mean(-1) * counts).sum(1) / counts.sum(1).clamp(min=1)
+    return per.mean()
 
 
 @torch.no_grad()
-def vloss():
-    swap()
-    s = g.get_state()
-    g.manual_seed(5)
-    r = []
-    for k in range(0, nval, 64):
-        r.append(
-            loss_on(
-                torch.arange(N - nval + k, N - nval + k + 64),
-                torch.zeros(64, dtype=torch.long),
-                0,
-                torch.linspace(0.02, 0.98, 64)[torch.randperm(64, generator=g)],
-            ).item()
-        )
-    g.set_state(s)
-    swap()
-    return sum(r) / len(r)
+def measure(t5, dit, data, b=24):
+    """losses of unseen clips by kind of condition, always with the same times and noise"""
+    out, t = {}, torch.linspace(0.02, 0.98, b)
+    kind = data.kinds[0]
+    makers = dict(text=data.text, picture=data.starts, loops=data.loops, ends=data.ends)
+    for name, make in makers.items():
+        data.g.manual_seed(5)
+        of = make(kind, b, 1) if name == "picture" else make(kind, b)
+        out[name] = round(loss_of(t5, dit, data, of, 0, t).item(), 4)
+    return out
 
 
-def save():
-    swap()
-    torch.save({"t5": t5.state_dict(), "dit": dit.state_dict(), "step": step, "samples": step * B}, OUT + ".tmp")
-    os.replace(OUT + ".tmp", OUT)
-    swap()
+def main():
+    minutes, folder, path = float(sys.argv[1]), sys.argv[2], sys.argv[3]
+    torch.set_num_threads(int(os.environ.get("THREADS", "1")))
+    torch.manual_seed(0)
+    g, stats = torch.Generator(), torch.load(folder + "/stats.pt")
+    data = Data(folder, stats, g)
+    unseen = Data(folder + "/unseen", stats, torch.Generator())
+    t5, dit = make_t5(len(T5Tokenizer.from_pretrained("work/tok"))), make_dit()
+    named = {"t5." + n: p for n, p in t5.named_parameters()} | {"dit." + n: p for n, p in dit.named_parameters()}
+    matrices = [
+        p for n, p in named.items() if p.ndim == 2 and "block" in n and "table" not in n and "relative" not in n
+    ]
+    of_blocks = {id(p) for p in matrices}
+    opts = [
+        Muon(matrices, MUON_RATE),
+        torch.optim.AdamW(
+            [p for p in named.values() if id(p) not in of_blocks], ADAM_RATE, (0.9, 0.98), weight_decay=0.01
+        ),
+    ]
+    rates = MUON_RATE, ADAM_RATE
+    ema = {n: p.detach().clone() for n, p in named.items()}
+    state = dict(step=0, spent=0.0, samples=0)
+    if os.path.exists(path):
+        state = torch.load(path)
+        for n, p in named.items():
+            p.data.copy_(state["raw"][n])
+            ema[n].copy_(state["ema"][n])
+        for o, saved in zip(opts, state.get("opts", [])):
+            o.load_state_dict(saved)
+    dit.compile_repeated_blocks(dynamic=True)
+    g.manual_seed(state["step"])
+    print(
+        "%s clips, %s unseen; %.2f M parameters; step %d"
+        % (sum(data.many), sum(unseen.many), sum(p.numel() for p in named.values()) / 1e6, state["step"]),
+        flush=True,
+    )
+
+    def swap():
+        for n, p in named.items():
+            p.data, ema[n] = ema[n], p.data
+
+    def report():
+        swap()
+        print("   unseen (ema)", measure(t5, dit, unseen), flush=True)
+        swap()
+
+    def save():
+        raw = {n: p.data for n, p in named.items()}
+        torch.save(state | dict(raw=raw, ema=ema, opts=[o.state_dict() for o in opts]), path + ".part")
+        os.replace(path + ".part", path)
+
+    stop, losses, saved = [], [], time.time()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, lambda *_: stop.append(1))
+    while state["spent"] < 60 * minutes and not stop:
+        began, f = time.process_time(), state["spent"] / (60 * minutes)
+        scale = min(1, (state["step"] + 1) / 60) * min(1, 1.4 * (1.01 - f))  # warm up, hold, linear decay
+        for o, rate in zip(opts, rates):
+            o.param_groups[0]["lr"] = rate * scale
+        made = data.batch(f > FRONT_FROM)
+        loss = loss_of(t5, dit, data, made)
+        for p in named.values():
+            p.grad = None
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(named.values(), 1.0)
+        for o in opts:
+            o.step()
+        state["step"] += 1
+        state["samples"] += len(made[2])
+        keep = min(EMA, (1 + state["step"]) / (20 + state["step"]))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(ema.values()), [p.data for p in named.values()], 1 - keep)
+        losses.append(loss.item())
+        state["spent"] += time.process_time() - began
+        if state["step"] % 20 == 0:
+            print(
+                "step %d %.1f core-min loss %.4f" % (state["step"], state["spent"] / 60, np.mean(losses[-40:])),
+                flush=True,
+            )
+        if state["step"] % 300 == 0:
+            report()
+        if time.time() - saved > SAVE_EVERY:
+            saved = time.time()
+            save()
+    save()
+    report()
 
 
-loss_on(torch.arange(B), torch.zeros(B, dtype=torch.long)).backward()
-print("compiled", flush=True)  # (threads stay fixed: the compiled code guards on their number)
-t0 = time.time()
-step = 0
-acc = []
-last = t0
-paused = 0
-prev = t0
-order, pos = torch.randperm(N - nval, generator=g), 0
-while True:
-    now = time.time()
-    paused += max(0, now - prev - 20)
-    prev = now
-    el = (now - t0) / 60
-    f = el / MIN
-    if f >= 1:
-        break
-    sc = min(1, (step + 1) / 100) * (1 - max(0, (f - 0.25) / 0.75) * 0.97)  # warm up, hold, linear decay
-    for o, b0 in zip(opts, base):
-        for gr in o.param_groups:
-            gr["lr"] = b0 * sc
-    if pos + B > len(order):
-        order, pos = torch.randperm(N - nval, generator=g), 0
-    i = order[pos : pos + B]
-    pos += B
-    l = loss_on(i, torch.randint(0, NV, (B,), generator=g))
-    for o in opts:
-        o.zero_grad(set_to_none=True)
-    l.backward()
-    gn = torch.nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
-    for o in opts:
-        o.step()
-    step += 1
-    k = min(0.998, (1 + step) / (20 + step))
-    with torch.no_grad():
-        torch._foreach_lerp_([ema[n] for n, _ in named], [p for _, p in named], 1 - k)
-    acc.append(l.item())
-    if step % 100 == 0 or step in (10, 50):
-        print(
-            "step %d %.1f min %.1f samples/s train %.4f gn %.2f"
-            % (step, el, step * B / (time.time() - t0), np.mean(acc[-100:]), gn),
-            flush=True,
-        )
-    if step % 500 == 0:
-        print("   val(ema) %.4f" % vloss(), flush=True)
-    if time.time() - last > 240:
-        last = time.time()
-        save()
-print("end step %d val(ema) %.4f samples %d" % (step, vloss(), step * B))
-save()
+if __name__ == "__main__":
+    main()

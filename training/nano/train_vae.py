@@ -1,139 +1,187 @@
-"""usage: train_vae.py minutes out.pt [resume.pt]
+"""usage: train_vae.py STAGE state.pt [core_minutes]
 
-crop phase, then full clips (bf16 autocast); reads work/clips.u8, work/val.u8"""
+Trains the autoencoder in stages, each of which can be stopped (SIGTERM, SIGINT) and called again:
 
-import sys, time, math, os, numpy as np, torch, torch.nn.functional as F
-from vaecfg import make
+  linear   the linear start (linear_start.py), half a minute
+  crops    crops of 9x64x64, half of them around an actor
+  clips    whole clips
+  decoder  whole clips, the encoder as it is, noise on the latents as the denoiser will leave it
+
+The first step of a stage takes minutes: the pass is compiled. state.pt holds the autoencoder, the optimiser and the
+number of steps. Clips are drawn as they are needed; those of seeds from 1000000 are never trained on."""
+
+import os, signal, sys, time
+import numpy as np, torch
+import torch.nn.functional as F
+from linear_start import constant_inputs, start
 from muon import Muon
+from vae import CHANNELS, make, psnr, reconstruct, tensor
+from world import LENGTHS, SHAPES, make_spec, render, tracks
 
-MIN = float(sys.argv[1])
-OUT = sys.argv[2]
-torch.manual_seed(0)
-torch.set_num_threads(2)
-rng = np.random.default_rng(0)
-N = int(os.environ.get("NCLIPS", 3000))
-data = np.fromfile("work/clips.u8", np.uint8).reshape(N, 25, 128, 128, 3)  # in memory: mapped pages may be reclaimed
-val = np.fromfile("work/val.u8", np.uint8).reshape(64, 25, 128, 128, 3)
-m = make()
-mu = [p for n, p in m.named_parameters() if p.ndim == 5 and "coder.conv_in" not in n and "coder.conv_out" not in n]
-k = {id(p) for p in mu}
-opts = [
-    Muon(mu, 2e-3),
-    torch.optim.AdamW([p for p in m.parameters() if id(p) not in k], lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-4),
-]
-CROPS, KL, GRAD = (0.33, 1e-4, 0.08) if len(sys.argv) < 4 else (0.85, 5e-5, -1)
-if len(sys.argv) > 3:
-    m.load_state_dict(torch.load(sys.argv[3]))  # go on from a checkpoint
-else:
-    with torch.no_grad():
-        m.encoder.conv_out.conv.bias[-1] = -5.0
-WIDE = len(sys.argv) > 3
+RATE = dict(crops=3e-4, clips=5e-5, decoder=5e-5)
+GATHER = dict(crops=1, clips=4, decoder=4)  # passes a step: one of crops holds eight, the others one clip
+MUON = 7  # times the rate, for the residual blocks' convolutions
+MINUTES = dict(linear=0, crops=60, clips=40, decoder=30)
+CROP, CROP_FRAMES, NCROPS = 64, 9, 8
+POOL = 96  # clips in memory; at every second step one is replaced
+STEADY = 0.5  # times the mean change of the error from frame to frame: what flickers counts more than what is off
+KL = 2e-5  # times the mean KL of an element
+NOISE = 0.15  # of the latents in the stage `decoder`, at most, in standard deviations
+UNSEEN = 1000000
 
 
-def tens(a):
-    return torch.from_numpy(np.ascontiguousarray(a)).permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1)
+class Clips:
+    """drawn clips, and what crops are cut from"""
+
+    def __init__(self, stage, seed):
+        self.rng = np.random.default_rng(seed)
+        self.shapes = SHAPES if stage == "crops" else SHAPES[:1]  # whole clips: one shape, for which to compile
+        self.pool = [self.draw() for _ in range(POOL)]
+        self.taken = 0
+
+    def draw(self):
+        shape = self.shapes[self.rng.integers(len(self.shapes))]
+        s = make_spec(int(self.rng.integers(UNSEEN)), "train", shape, LENGTHS[0])
+        return s, render(s)
+
+    def crop(self):
+        s, clip = self.pool[self.rng.integers(POOL)]
+        t = self.rng.integers(len(clip) - CROP_FRAMES + 1)
+        room = np.array(clip.shape[1:3]) - CROP
+        at = self.rng.integers(room + 1)
+        if self.rng.random() < 0.5:  # around an actor, give or take
+            x, y = tracks(s)[self.rng.integers(len(s["actors"]))][t + CROP_FRAMES // 2][:2]
+            at = np.array([y, x]) - CROP / 2 + self.rng.integers(-16, 17, size=2)
+        y, x = np.clip(at, 0, room).astype(int)
+        return clip[t : t + CROP_FRAMES, y : y + CROP, x : x + CROP]
+
+    def batch(self, stage):
+        self.taken += 1
+        if self.taken % 2:
+            self.pool[self.rng.integers(POOL)] = self.draw()
+        if stage == "crops":
+            return tensor([self.crop() for _ in range(NCROPS)])
+        return tensor([self.pool[self.rng.integers(POOL)][1]])
 
 
-def batch(full):
-    if full:
-        return tens(data[rng.integers(0, N, 1)])
-    if WIDE:  # few frames, whole picture: more scenes per step
-        t = rng.integers(0, 17)
-        return tens(np.stack([data[i, t : t + 9] for i in rng.integers(0, N, 4)]))
-    s, T = 64, 17
-    out = np.empty((8, T, s, s, 3), np.uint8)
-    for b in range(8):
-        i, t, y, x = rng.integers(0, N), rng.integers(0, 9), rng.integers(0, 65), rng.integers(0, 65)
-        out[b] = data[i, t : t + T, y : y + s, x : x + s]
-    return tens(out)
+def score(vae, n=8, shapes=SHAPES[:1], frames=LENGTHS[0]):
+    """mean PSNR of unseen clips"""
+    clips = [render(make_spec(UNSEEN + k, "train", shapes[k % len(shapes)], frames)) for k in range(n)]
+    return float(np.mean([psnr(c, reconstruct(vae, [c])[0]) for c in clips]))
 
 
-def loss_fn(y, x, post):
-    d = y - x
-    l1 = d.abs().mean()
-    with torch.no_grad():  # what moves (the actor) counts more than the scenery
-        q = F.avg_pool3d((x - x.mean(2, keepdim=True)).abs().amax(1, keepdim=True), (1, 5, 5), 1, (0, 2, 2))
-        q = 1 + 5 * (2 * q).clamp(0, 1)
-    d = d * q
-    w = min(1, max(0, (f - GRAD) / 0.06))  # edge terms only once shapes are there
-    e = 0.4 * (d.diff(dim=3).abs().mean() + d.diff(dim=4).abs().mean()) + 0.15 * d.diff(dim=2).abs().mean()
-    ms = F.avg_pool3d(d, (1, 4, 4)).abs().mean()
-    kl = 0.5 * (post.mean**2 + post.var - 1 - post.logvar).float().mean()
-    k = min(1, max(0, (step + (600 if WIDE else 0) - 600) / 1500))
-    return d.abs().mean() + w * e + ms + 0.2 * d.square().mean() + KL * k * kl, l1, kl, post
+def passes(vae, stage):
+    """(pixels, noise) -> pixels, and but for crops the posterior's mean and log-variance"""
+
+    def reconstruct(x):
+        h = vae.encoder(x)
+        return vae.decoder(h[:, :CHANNELS])
+
+    def sampled(x, noise):
+        h = vae.encoder(x)
+        mean, logvar = h[:, :CHANNELS], h[:, CHANNELS : CHANNELS + 1]
+        return vae.decoder(mean + torch.exp(0.5 * logvar) * noise), mean, logvar
+
+    if stage == "crops":
+        f = torch.compile(reconstruct, dynamic=False)
+        return lambda x, noise: (f(x), None, None)
+    if stage == "clips":
+        return torch.compile(sampled, dynamic=False)
+    decoder = torch.compile(vae.decoder, dynamic=False)
+
+    def frozen(x, noise):
+        with torch.no_grad():
+            mean = vae.encoder(x)[:, :CHANNELS].float()
+            much = NOISE * torch.rand(len(x), 1, 1, 1, 1) * mean.std((0, 2, 3, 4), keepdim=True)
+        return decoder((mean + much * noise).bfloat16()), None, None
+
+    return frozen
 
 
-@torch.no_grad()
-def psnr(n=16):
-    m.eval()
-    e = []
-    for i in range(0, n, 4):
-        x = tens(val[i : i + 4])
-        with torch.autocast("cpu", torch.bfloat16):
-            y = m.decode(m.encode(x).latent_dist.mode()).sample.float()
-        e += (((y.clamp(-1, 1) - x) / 2) ** 2).mean((1, 2, 3, 4)).tolist()
-    m.train()
-    e = np.array(e)
-    return -10 * np.log10(e.mean()), (-10 * np.log10(e)).mean()
-
-
-tm = {}
-
-
-def tune(step, now):
-    """the machine is shared: every 40 steps try 1 and 2 threads for 3 steps each and keep the faster"""
-    k = step % 40
-    if k == 0:
-        torch.set_num_threads(1)
-    if k in (1, 4):
-        tm["t"] = now
-    if k == 3:
-        tm[1] = now - tm["t"]
-        torch.set_num_threads(2)
-    if k == 6:
-        tm[2] = now - tm["t"]
-        torch.set_num_threads(1 if tm[1] < tm[2] else 2)
-    if k == 6 and step % 200 == 6:
-        print("threads: 1 -> %.2fs 2 -> %.2fs" % (tm[1] / 2, tm[2] / 2), flush=True)
-
-
-t0 = time.time()
-step = 0
-last = t0
-acc = []
-seen = 0
-while True:
-    el = (time.time() - t0) / 60
-    f = el / MIN
-    if f >= 1:
-        break
-    for o, b0 in zip(opts, (1.2e-3, 6e-4)):
-        o.param_groups[0]["lr"] = b0 * min(1, (step + 1) / 40) * min(1, max(0.02, (1 - f) / 0.8))
-    full = f > CROPS
-    tune(step, time.time())
-    x = batch(full)
-    seen += len(x)
+def loss_of(forward, x, stage):
+    f, h, w = (x.shape[2] - 1) // 4 + 1, x.shape[3] // 16, x.shape[4] // 16
     with torch.autocast("cpu", torch.bfloat16):
-        post = m.encode(x).latent_dist
-        z = post.sample()
-        y = m.decode(z).sample
-    l, l1, kl, _ = loss_fn(y.float(), x, post)
-    m.zero_grad(set_to_none=True)
-    l.backward()
-    gn = torch.nn.utils.clip_grad_norm_(m.parameters(), 1.0)
-    [o.step() for o in opts]
-    step += 1
-    acc.append((l.item(), l1.item(), kl.item(), gn.item()))
-    if step % 50 == 0 or step == 10:
-        a = np.mean(acc[-50:], 0)
-        print(
-            "step %d %.1f min seen %d full %d loss %.4f l1 %.4f kl %.2f gn %.2f var %.4f"
-            % (step, el, seen, full, *a, post.var.mean().item()),
-            flush=True,
-        )
-    if time.time() - last > 180:
-        last = time.time()
-        print("PSNR (of mean mse, mean) %.2f %.2f  after %.1f min" % (*psnr(), el), flush=True)
-        torch.save(m.state_dict(), OUT)
-torch.save(m.state_dict(), OUT)
-print("final PSNR %.2f %.2f steps %d seen %d" % (*psnr(64), step, seen))
+        y, mean, logvar = forward(x, torch.randn(len(x), CHANNELS, f, h, w))
+    d = y.float() - x
+    with torch.no_grad():  # what moves counts more than the scenery
+        moves = F.avg_pool2d((x - x.mean(2, keepdim=True)).abs().amax(1), 5, 1, 2)[:, None]
+        weight = 1 + 4 * (2 * moves).clamp(0, 1)
+    loss = (d.abs() * weight).mean() + 2 * (d.square() * weight).mean() + STEADY * d.diff(dim=2).abs().mean()
+    if stage == "clips":
+        loss = loss + KL * 0.5 * (mean.float().square().mean() + (logvar.float().exp() - 1 - logvar.float()).mean())
+    return loss, d.detach().square().mean().item() / 4
+
+
+def main():
+    stage, path = sys.argv[1:3]
+    minutes = float(sys.argv[3]) if len(sys.argv) > 3 else MINUTES[stage]
+    torch.set_num_threads(int(os.environ.get("THREADS", "1")))
+    torch.manual_seed(0)
+    state = torch.load(path) if os.path.exists(path) else dict(step=0, stage=None)
+    vae = make(path if "vae" in state else None)
+
+    def save():
+        torch.save(state | dict(vae=vae.state_dict()), path + ".part")
+        os.replace(path + ".part", path)
+
+    if stage == "linear":
+        start(vae, tensor([render(7 * k) for k in range(24)]))
+        state["stage"] = stage
+        print("unseen %.2f dB" % score(vae), flush=True)
+        return save()
+    named = dict((vae.decoder if stage == "decoder" else vae).named_parameters())
+    blocks = [p for n, p in named.items() if p.ndim == 5 and ".resnets." in n]
+    of_blocks = {id(p) for p in blocks}
+    rest = [p for p in named.values() if id(p) not in of_blocks]  # what the linear start has found: slowly
+    opts = [
+        Muon(blocks, MUON * RATE[stage], wd=0.0),
+        torch.optim.AdamW(rest, RATE[stage], (0.9, 0.98), weight_decay=0.0),
+    ]
+    if state["stage"] == stage and "opt" in state:
+        for o, saved in zip(opts, state["opt"]):
+            o.load_state_dict(saved)
+    else:
+        state |= dict(stage=stage, spent=0.0, stage_step=0)
+    forward, masks, clips = passes(vae, stage), constant_inputs(vae), Clips(stage, state["step"] + 1)
+    torch.manual_seed(state["step"])
+    stop, saved, losses = [], time.time(), []
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, lambda *_: stop.append(1))
+    while state["spent"] < minutes * 60 and not stop:
+        began, f = time.process_time(), state["spent"] / (minutes * 60)
+        scale = min(1, (state["stage_step"] + 1) / 30) * min(1, 1.4 * (1.01 - f))  # warm up, hold, linear decay
+        opts[0].param_groups[0]["lr"], opts[1].param_groups[0]["lr"] = MUON * RATE[stage] * scale, RATE[stage] * scale
+        vae.zero_grad(set_to_none=True)
+        for _ in range(GATHER[stage]):
+            loss, mse = loss_of(forward, clips.batch(stage), stage)
+            (loss / GATHER[stage]).backward()
+        for p, channels in masks:
+            if p.grad is not None:
+                p.grad[:, channels] = 0
+        torch.nn.utils.clip_grad_norm_(named.values(), 1.0)
+        for o in opts:
+            o.step()
+        losses.append((loss.item(), mse))
+        state["step"] += 1
+        state["stage_step"] += 1
+        state["spent"] += min(time.process_time() - began, 20)  # the compilation does not count
+        state["opt"] = [o.state_dict() for o in opts]
+        if state["step"] % 25 == 0:
+            m = np.mean(losses[-25:], 0)
+            print(
+                "step %d %.1f core-min loss %.4f, %.2f dB"
+                % (state["step"], state["spent"] / 60, m[0], -10 * np.log10(m[1])),
+                flush=True,
+            )
+        if state["step"] % 200 == 0:
+            print("   unseen %.2f dB" % score(vae), flush=True)
+        if time.time() - saved > 180:
+            saved = time.time()
+            save()
+    save()
+    if not stop:
+        print("end: step %d, unseen %.2f dB" % (state["step"], score(vae)))
+
+
+if __name__ == "__main__":
+    main()
