@@ -34,8 +34,11 @@ test('an answer that events overtook changes nothing any more', async ({ studio 
     await finished(studio, (await response.json()).id)
     await route.fulfill({ response })
   })
+  const answer = studio.waitForResponse((response) => response.request().method() === 'POST' && response.url().endsWith('/v1/videos'))
   await studio.getByLabel('What should be seen?').fill('made before its answer')
   await studio.keyboard.press('Enter')
+  await (await answer).finished()
+  await studio.waitForTimeout(300) // for the page to read it
   await expect(studio.getByRole('group', { name: 'Video: made before its answer' })).toBeVisible()
   await expect(studio.getByRole('region', { name: 'Being made' })).toBeHidden()
 })
