@@ -5,8 +5,9 @@ For each kind of actor it makes a map of where it is; where the map is high, it 
 motion from the map's centre and the features there over time. So it never confuses who of two actors does what.
 Clips are drawn as they are needed; stopped (SIGTERM, SIGINT) and called again it goes on where it was."""
 
-import os, signal, sys, time
+import os, sys, time
 import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
+from interruptible import stop_on_signals, write
 from world import ACTORS, CAMERAS, COLOURS, LENGTHS, MOTIONS, PLACES, SHAPES, TIMES, WEATHERS, make_spec, render
 
 HEADS = dict(place=PLACES, time=TIMES, weather=WEATHERS, camera=CAMERAS)  # of the whole clip
@@ -213,13 +214,10 @@ def main():
         net.load_state_dict(state["net"])
         if "opt" in state:
             opt.load_state_dict(state["opt"])
-    stop, losses, saved = [], [], time.time()
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sig, lambda *_: stop.append(1))
+    stop, losses, saved = stop_on_signals(), [], time.time()
 
     def save():
-        torch.save(state | dict(net=net.state_dict(), opt=opt.state_dict()), path + ".part")
-        os.replace(path + ".part", path)
+        write(state | dict(net=net.state_dict(), opt=opt.state_dict()), path)
 
     clips = Clips(state["step"] + 1)
     torch.manual_seed(state["step"])

@@ -4,9 +4,10 @@ Trains the text encoder and the transformer together, by flow matching, on what 
 going on from pictures and clips, at all shapes and lengths. Stopped (SIGTERM, SIGINT) it saves and ends; called again
 it goes on where it was. work/tok is the tokenizer; data_folder/unseen, if it is there, holds clips to measure with."""
 
-import glob, os, signal, sys, time
+import glob, os, sys, time
 import numpy as np, torch
 from transformers import T5Tokenizer
+from interruptible import stop_on_signals, write
 from captions import caption
 from conditions import GIVEN, TAIL, Batch, Grid, noised
 from dit import make_dit, make_t5
@@ -203,12 +204,9 @@ def main():
 
     def save():
         raw = {n: p.data for n, p in named.items()}
-        torch.save(state | dict(raw=raw, ema=ema, opts=[o.state_dict() for o in opts]), path + ".part")
-        os.replace(path + ".part", path)
+        write(state | dict(raw=raw, ema=ema, opts=[o.state_dict() for o in opts]), path)
 
-    stop, losses, saved = [], [], time.time()
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sig, lambda *_: stop.append(1))
+    stop, losses, saved = stop_on_signals(), [], time.time()
     while state["spent"] < 60 * minutes and not stop:
         began, f = time.process_time(), state["spent"] / (60 * minutes)
         scale = min(1, (state["step"] + 1) / 60) * min(1, 1.4 * (1.01 - f))  # warm up, hold, linear decay

@@ -10,9 +10,10 @@ Trains the autoencoder in stages, each of which can be stopped (SIGTERM, SIGINT)
 The first step of a stage takes minutes: the pass is compiled. state.pt holds the autoencoder, the optimiser and the
 number of steps. Clips are drawn as they are needed; those of seeds from 1000000 are never trained on."""
 
-import os, signal, sys, time
+import os, sys, time
 import numpy as np, torch
 import torch.nn.functional as F
+from interruptible import stop_on_signals, write
 from linear_start import constant_inputs, start
 from muon import Muon
 from vae import CHANNELS, make, psnr, reconstruct, tensor
@@ -118,11 +119,10 @@ def main():
     torch.set_num_threads(int(os.environ.get("THREADS", "1")))
     torch.manual_seed(0)
     state = torch.load(path) if os.path.exists(path) else dict(step=0, stage=None)
-    vae = make(path if "vae" in state else None)
+    vae, opts = make(path if "vae" in state else None), []
 
     def save():
-        torch.save(state | dict(vae=vae.state_dict()), path + ".part")
-        os.replace(path + ".part", path)
+        write(state | dict(vae=vae.state_dict(), opt=[o.state_dict() for o in opts]), path)
 
     if stage == "linear":
         start(vae, tensor([render(7 * k) for k in range(24)]))
@@ -144,9 +144,7 @@ def main():
         state |= dict(stage=stage, spent=0.0, stage_step=0)
     forward, masks, clips = passes(vae, stage), constant_inputs(vae), Clips(stage, state["step"] + 1)
     torch.manual_seed(state["step"])
-    stop, saved, losses = [], time.time(), []
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sig, lambda *_: stop.append(1))
+    stop, saved, losses = stop_on_signals(), time.time(), []
     while state["spent"] < minutes * 60 and not stop:
         began, f = time.process_time(), state["spent"] / (minutes * 60)
         scale = min(1, (state["stage_step"] + 1) / 30) * min(1, 1.4 * (1.01 - f))  # warm up, hold, linear decay
@@ -165,7 +163,6 @@ def main():
         state["step"] += 1
         state["stage_step"] += 1
         state["spent"] += min(time.process_time() - began, 20)  # the compilation does not count
-        state["opt"] = [o.state_dict() for o in opts]
         if state["step"] % 25 == 0:
             m = np.mean(losses[-25:], 0)
             print(
