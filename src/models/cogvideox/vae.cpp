@@ -322,24 +322,23 @@ Vae::~Vae() = default;
 void Vae::enable_tiling(const Tiling& tiling) {
   // 0 is absent, as in the reference's `or`.
   const auto given = [](const auto& value, auto otherwise) { return value && *value != 0 ? *value : otherwise; };
-  Tiles t{};
-  t.sample_height = given(tiling.tile_sample_min_height, config_.sample_height / 2);
-  t.sample_width = given(tiling.tile_sample_min_width, config_.sample_width / 2);
-  t.latent_height = t.sample_height / config_.spatial_ratio();
-  t.latent_width = t.sample_width / config_.spatial_ratio();
-  t.overlap_height = given(tiling.tile_overlap_factor_height, overlap_factor_height);
-  t.overlap_width = given(tiling.tile_overlap_factor_width, overlap_factor_width);
-  const auto fits = [](int64_t size, double overlap) {
-    return size > 0 && overlap > 0 && overlap < 1 && TileAxis{size, size, overlap}.step() > 0;
+  const int64_t ratio = config_.spatial_ratio();
+  const auto axis = [&](const std::optional<int64_t>& length, int64_t sample, const std::optional<double>& overlap,
+                        double usual_overlap) {
+    const int64_t pixels = given(length, sample / 2);
+    return TileAxis{pixels / ratio, pixels, given(overlap, usual_overlap)};
   };
-  if (t.sample_height < 1 || t.sample_width < 1 || !fits(t.latent_height, t.overlap_height) ||
-      !fits(t.latent_width, t.overlap_width))
+  const Tiles t{
+      axis(tiling.tile_sample_min_height, config_.sample_height, tiling.tile_overlap_factor_height,
+           overlap_factor_height),
+      axis(tiling.tile_sample_min_width, config_.sample_width, tiling.tile_overlap_factor_width, overlap_factor_width)};
+  const auto fits = [](const TileAxis& a) { return a.tile > 0 && a.overlap > 0 && a.overlap < 1 && a.step() > 0; };
+  if (!fits(t.down) || !fits(t.across))
     throw Error(ErrorKind::usage,
-                "tiles of " + std::to_string(t.sample_width) + "x" + std::to_string(t.sample_height) +
-                    " pixels with overlaps of " + std::to_string(t.overlap_width) + " and " +
-                    std::to_string(t.overlap_height) + " leave nothing of a tile",
-                "take tiles of several times " + std::to_string(config_.spatial_ratio()) +
-                    " pixels and overlaps between 0 and 1");
+                "tiles of " + std::to_string(t.across.coded) + "x" + std::to_string(t.down.coded) +
+                    " pixels with overlaps of " + std::to_string(t.across.overlap) + " and " +
+                    std::to_string(t.down.overlap) + " leave nothing of a tile",
+                "take tiles of several times " + std::to_string(ratio) + " pixels and overlaps between 0 and 1");
   tiles_ = t;
 }
 
@@ -355,7 +354,7 @@ Tiling Vae::tiling_near(int64_t side) const {
 }
 
 const Vae::Tiles* Vae::decoding_tiles(int64_t latent_height, int64_t latent_width) const {
-  const bool several = tiles_ && (latent_height > tiles_->latent_height || latent_width > tiles_->latent_width);
+  const bool several = tiles_ && (latent_height > tiles_->down.tile || latent_width > tiles_->across.tile);
   return several ? &*tiles_ : nullptr;
 }
 
@@ -363,8 +362,7 @@ std::pair<int64_t, int64_t> Vae::picture_size(int64_t latent_height, int64_t lat
   const Tiles* t = decoding_tiles(latent_height, latent_width);
   const int64_t ratio = config_.spatial_ratio();
   if (!t) return {latent_height * ratio, latent_width * ratio};
-  return {TileAxis{t->latent_height, t->sample_height, t->overlap_height}.joined(latent_height, ratio),
-          TileAxis{t->latent_width, t->sample_width, t->overlap_width}.joined(latent_width, ratio)};
+  return {t->down.joined(latent_height, ratio), t->across.joined(latent_width, ratio)};
 }
 
 void Vae::decode(const Tensor& latents, const std::function<void(const Tensor&)>& emit,
@@ -382,10 +380,7 @@ void Vae::decode(const Tensor& latents, const std::function<void(const Tensor&)>
         });
     return;
   }
-  const Tiles& t = *tiles;
-  const TileAxis down{t.latent_height, t.sample_height, t.overlap_height};
-  const TileAxis across{t.latent_width, t.sample_width, t.overlap_width};
-  const Chunk pictures = code_tiles(height, width, down, across, [&](const Area& area, int64_t index, int64_t count) {
+  const auto decoded = [&](const Area& area, int64_t index, int64_t count) {
     Chunk tile;
     decoder_->decode(
         latents, area, [&](nn::Frame f) { tile.push_back(std::move(f)); },
@@ -393,8 +388,8 @@ void Vae::decode(const Tensor& latents, const std::function<void(const Tensor&)>
           if (on_latent_frame) on_latent_frame((index * frames + done) / count, frames);
         });
     return tile;
-  });
-  for (const nn::Frame& picture : pictures) emit(dense(picture));
+  };
+  for (const nn::Frame& picture : code_tiles(height, width, tiles->down, tiles->across, decoded)) emit(dense(picture));
 }
 
 Tensor Vae::encode(const Tensor& video) {
@@ -403,13 +398,10 @@ Tensor Vae::encode(const Tensor& video) {
                                          std::to_string(config_.in_channels) + " channels");
   const int64_t height = video.dim(1), width = video.dim(2);
   Chunk moments;
-  if (!tiles_ || (height <= tiles_->sample_height && width <= tiles_->sample_width)) {
+  if (!tiles_ || (height <= tiles_->down.coded && width <= tiles_->across.coded)) {
     moments = encoder_->encode(video, {0, 0, height, width});
   } else {
-    const Tiles& t = *tiles_;
-    const TileAxis down{t.sample_height, t.latent_height, t.overlap_height};
-    const TileAxis across{t.sample_width, t.latent_width, t.overlap_width};
-    moments = code_tiles(height, width, down, across,
+    moments = code_tiles(height, width, tiles_->down.reversed(), tiles_->across.reversed(),
                          [&](const Area& area, int64_t, int64_t) { return encoder_->encode(video, area); });
   }
   const int64_t frames = static_cast<int64_t>(moments.size()), h = moments.at(0).height, w = moments[0].width;

@@ -7,6 +7,7 @@
 
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
+#include "models/cogvideox/tile_axis.h"
 #include "tensor/tensor.h"
 
 namespace prax::models::cogvideox {
@@ -71,10 +72,9 @@ public:
   Tensor encode(const Tensor& video);
 
 private:
-  //! Tiles with everything resolved.
+  //! Tiles with everything resolved: of latents and what they become.
   struct Tiles {
-    int64_t sample_height, sample_width, latent_height, latent_width;
-    double overlap_height, overlap_width;
+    TileAxis down, across;
   };
   //! The tiles if latents of this size are decoded in several.
   const Tiles* decoding_tiles(int64_t latent_height, int64_t latent_width) const;
