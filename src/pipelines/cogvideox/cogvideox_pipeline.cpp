@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pipelines/arguments.h"
+#include "pipelines/guidance.h"
 #include "pipelines/pictures.h"
 #include "tensor/memory.h"
 
@@ -21,8 +22,6 @@ using nlohmann::json;
 const char* const predicted_state = "predicted";
 //! What the reference tells models with an ofs embedding.
 constexpr float ofs_value = 2.0f;
-
-bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
 
 //! [1, ...] -> [...], and back.
 Tensor unbatched(const Tensor& t) { return t.view({t.shape().begin() + 1, t.shape().end()}); }
@@ -335,6 +334,7 @@ Tensor CogVideoXPipeline::encode_text(const std::string& text, int64_t max_seque
 
 std::vector<Tensor> CogVideoXPipeline::encode_prompts(const Run& run, const Monitor& monitor) {
   const json& a = run.request.arguments;
+  warn_of_unread_prompt(run, guided(a));
   std::vector<Tensor> prompts;
   int64_t call = 0;
   for (const std::string prefix : {"", "negative_"}) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "models/ltx/tiling.h"
 #include "pipelines/arguments.h"
+#include "pipelines/guidance.h"
 #include "pipelines/pictures.h"
 #include "tensor/memory.h"
 
@@ -384,6 +385,7 @@ void LongVideo::denoise(Run& run, const Monitor& monitor) {
   std::vector<std::string> by_window;
   const bool is_guided = guided(a);
   if (run.step < run.steps) {
+    warn_of_unread_prompt(run, is_guided);
     by_window = texts(run);
     std::vector<std::string> wanted{by_window[0]};
     if (is_guided) wanted.push_back(run.request.negative_prompt);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pipelines/arguments.h"
+#include "pipelines/guidance.h"
 #include "tensor/memory.h"
 #include "tensor/parallel.h"
 
@@ -29,8 +30,6 @@ double standard_deviation(std::span<const float> values) {
 }
 
 }  // namespace
-
-bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
 
 std::vector<Argument> common_arguments() {
   std::vector<Argument> arguments{
@@ -322,6 +321,7 @@ std::vector<LtxPipeline::Prompt> LtxPipeline::encode_texts(const std::vector<std
 std::vector<LtxPipeline::Prompt> LtxPipeline::encode_prompts(const Run& run, bool with_negative,
                                                              const Monitor& monitor) {
   const json& a = run.request.arguments;
+  warn_of_unread_prompt(run, with_negative);
   const char* const prefixes[] = {"", "negative_"};
   std::vector<Prompt> prompts(with_negative ? 2 : 1);
   std::vector<std::string> texts;

@@ -143,9 +143,6 @@ private:
   Prompt given_prompt(const Run& run, const std::string& prefix) const;
 };
 
-//! Whether a request asks for guidance by a negative prompt.
-bool guided(const nlohmann::json& arguments);
-
 //! Arguments that all pipelines of LTX-Video have, with the reference's defaults.
 std::vector<Argument> common_arguments();
 

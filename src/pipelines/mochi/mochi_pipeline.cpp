@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pipelines/arguments.h"
+#include "pipelines/guidance.h"
 #include "pipelines/pictures.h"
 #include "schedulers/linear_quadratic.h"
 #include "tensor/memory.h"
@@ -27,8 +28,6 @@ std::array<int64_t*, 4> sizes_of(models::mochi::Tiling& t) {
   return {&t.tile_sample_min_height, &t.tile_sample_min_width, &t.tile_sample_stride_height,
           &t.tile_sample_stride_width};
 }
-
-bool guided(const json& arguments) { return arguments.at("guidance_scale").get<double>() > 1.0; }
 
 //! One item of a batch, without the batch's dimension.
 Tensor item(const Tensor& batch, int64_t index) {
@@ -276,6 +275,7 @@ MochiPipeline::Prompt MochiPipeline::encode_text(const std::string& text, int64_
 
 std::vector<MochiPipeline::Prompt> MochiPipeline::encode_prompts(const Run& run, const Monitor& monitor) {
   const json& a = run.request.arguments;
+  warn_of_unread_prompt(run, guided(a));
   std::vector<Prompt> prompts;
   int64_t call = 0;
   for (const std::string prefix : {"", "negative_"}) {
