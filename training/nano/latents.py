@@ -1,0 +1,108 @@
+"""Batches of what encode.py wrote: clips as normalised latents, with captions, and with what may be given of them."""
+
+import glob, os
+import numpy as np, torch
+from transformers import T5Tokenizer
+from captions import caption
+from conditions import GIVEN, TAIL, Batch, Grid
+from encode import EXTRA, SHARD, kind_of, spec
+from make_tokenizer import MAXLEN
+
+TOKENS = 14400  # of latents in a batch, about: 32 square clips of 25 frames
+VARIANTS = 4  # captions a clip: two in English, two in French
+TEXT, STARTS = 0.55, 0.2  # batches with text alone, and with the first picture or frames given; in the others the last is
+
+
+class Latents:
+    """normalised latents by shape and length, and the tokens of their captions"""
+
+    def __init__(self, folder, stats, g):
+        self.g, self.parts = g, {}
+        tokenizer = T5Tokenizer.from_pretrained("work/tok")
+        mean, std = stats["mean"], stats["std"]
+        self.posterior = stats["posterior"] / std
+        for path in sorted(glob.glob(folder + "/*.npz")):
+            first = int(os.path.basename(path)[:-4])
+            texts = [caption(spec(first, s), v) for s in range(first, first + SHARD) for v in range(VARIANTS)]
+            t = tokenizer(texts, padding="max_length", max_length=MAXLEN, return_tensors="pt")
+            part = self.parts.setdefault(kind_of(first), {})
+            with np.load(path) as z:
+                for k in z.files:
+                    part.setdefault(k, []).append(((torch.from_numpy(z[k]).float() - mean) / std).half())
+            part.setdefault("ids", []).append(t.input_ids.view(SHARD, VARIANTS, -1))
+            part.setdefault("mask", []).append(t.attention_mask.view(SHARD, VARIANTS, -1))
+        self.parts = {kind: {k: torch.cat(v) for k, v in p.items()} for kind, p in self.parts.items()}
+        self.kinds = list(self.parts)
+        self.many = [len(p["clip"]) for p in self.parts.values()]
+        empty = tokenizer("", padding="max_length", max_length=MAXLEN, return_tensors="pt")
+        self.empty = empty.input_ids, empty.attention_mask
+
+    def draw(self, many, b):
+        return torch.randint(0, many, (b,), generator=self.g)
+
+    def chance(self, b):
+        return torch.rand(b, generator=self.g)
+
+    def captions(self, part, i, drop):
+        v = torch.randint(0, VARIANTS, (len(i),), generator=self.g)
+        d = self.chance(len(i))[:, None] < drop
+        return torch.where(d, self.empty[0], part["ids"][i, v]), torch.where(d, self.empty[1], part["mask"][i, v])
+
+    def text(self, kind, b):
+        """clips with nothing given"""
+        part = self.parts[kind]
+        i = self.draw(len(part["clip"]), b)
+        batch = Batch(Grid(*kind), part["clip"][i].float())
+        batch.plain(self.chance(b) < 0.85)
+        return batch, part, i
+
+    def starts(self, kind, b, given=None):
+        """the first picture (half of them), the first 9 or 17 frames given"""
+        batch, part, i = self.text(kind, b)
+        which = (
+            1 + torch.bucketize(self.chance(b), torch.tensor([0.5, 0.75])) if given is None else torch.full((b,), given)
+        )
+        for k in range(1, len(GIVEN)):
+            batch.give(which == k, GIVEN[k])
+        batch.shifted(which > 1)
+        return batch, part, i
+
+    def ends(self, kind, b):
+        """the last picture given, and with it mostly the first picture, or the first 9 frames"""
+        part = self.parts[kind]
+        i = self.draw(len(part["clip"]), b)
+        batch = Batch(Grid(*kind), part["clip"][i].float(), part["last"][i].float(), kind[1] - 1)
+        u = self.chance(b)
+        batch.give(u < 0.7, GIVEN[1])
+        batch.give((u >= 0.7) & (u < 0.85), GIVEN[2])
+        return batch, part, i
+
+    def loops(self, kind, b):
+        """clips that return, their first picture given as the first and as the last"""
+        part = self.parts[kind]
+        j = self.draw(len(part["loop"]), b)
+        z, grid = part["loop"][j].float(), Grid(*kind)
+        batch = Batch(grid, z, z[:, : grid.side].clone(), kind[1] - 1)
+        batch.give(slice(None), GIVEN[1])
+        return batch, part, j * EXTRA
+
+    def tails(self, kind, b):
+        """the last 9 frames given, and with them mostly the first picture, or the first 9 frames"""
+        part = self.parts[kind]
+        j = self.draw(len(part["tail"]), b)
+        i = j * EXTRA
+        batch = Batch(Grid(*kind), part["clip"][i].float(), part["tail"][j].float(), kind[1] - TAIL)
+        u = self.chance(b)
+        batch.give(u < 0.4, GIVEN[1])
+        batch.give((u >= 0.4) & (u < 0.8), GIVEN[2])
+        return batch, part, i
+
+    def batch(self, front):
+        """front: may there be a condition in front of the clip?"""
+        kind = self.kinds[torch.multinomial(torch.tensor(self.many).float(), 1, generator=self.g).item()]
+        u = self.chance(1).item()
+        make = self.text if u < TEXT else self.starts if not front or u < TEXT + STARTS else None
+        if make is None:
+            u = self.chance(1).item()
+            make = self.loops if u < 0.45 else self.ends if u < 0.9 else self.tails
+        return make(kind, max(4, TOKENS // Grid(*kind).tokens))
