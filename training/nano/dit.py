@@ -1,5 +1,6 @@
-"""configs of the text encoder and the transformer, and attention by plain matmuls for training"""
+"""configs of the text encoder and the transformer, and attention for training"""
 
+import torch
 from diffusers import LTXVideoTransformer3DModel
 from diffusers.models.transformers.transformer_ltx import apply_rotary_emb
 from transformers import T5Config, T5EncoderModel
@@ -63,7 +64,7 @@ def make_dit():
 
 
 class Attention:
-    """the same maths as LTXVideoAttnProcessor; flash attention's backward on CPUs costs a quarter of a step"""
+    """the same maths as LTXVideoAttnProcessor, in operations that compile well"""
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
         kv = hidden_states if encoder_hidden_states is None else encoder_hidden_states
@@ -71,8 +72,9 @@ class Attention:
         if image_rotary_emb is not None:
             q, k = apply_rotary_emb(q, image_rotary_emb), apply_rotary_emb(k, image_rotary_emb)
         q, k, v = (t.unflatten(2, (attn.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        s = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
-        if attention_mask is not None:
-            s = s + attention_mask[:, None]  # a bias [B, 1, 1, L]
-        o = (s.softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2, 3)
-        return attn.to_out[1](attn.to_out[0](o))
+        with torch.autocast("cpu", enabled=False):  # which would keep the scores in f32 for the way back
+            s = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+            if attention_mask is not None:
+                s = s + attention_mask[:, None].to(s.dtype)  # a bias [B, 1, 1, L]
+            o = s.softmax(-1) @ v
+        return attn.to_out[1](attn.to_out[0](o.transpose(1, 2).flatten(2, 3)))

@@ -6,6 +6,7 @@ import json, os, shutil, sys, torch
 from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from transformers import T5TokenizerFast
 from dit import make_dit, make_t5
+from encode import spread
 from vae import make
 
 BY_HAND = ("README.md", "MODEL_CARD.md", "praxinoscope.json")
@@ -17,7 +18,7 @@ def main():
     vae, t5, dit = make(vae_path), make_t5(len(tokenizer)), make_dit()
     stats = torch.load(data + "/stats.pt")
     vae.latents_mean.copy_(stats["mean"])
-    vae.latents_std.copy_(stats["std"])
+    vae.latents_std.copy_(spread(stats))
     trained = torch.load(dit_path)["ema"]
     for model, prefix in ((t5, "t5."), (dit, "dit.")):
         for name, p in model.named_parameters():

@@ -5,7 +5,7 @@ import numpy as np, torch
 from transformers import T5Tokenizer
 from captions import caption
 from conditions import GIVEN, TAIL, Batch, Grid
-from encode import EXTRA, SHARD, kind_of, spec
+from encode import EXTRA, SHARD, kind_of, spec, spread
 from make_tokenizer import MAXLEN
 
 TOKENS = 14400  # of latents in a batch, about: 32 square clips of 25 frames
@@ -19,7 +19,7 @@ class Latents:
     def __init__(self, folder, stats, g):
         self.g, self.parts = g, {}
         tokenizer = T5Tokenizer.from_pretrained("work/tok")
-        mean, std = stats["mean"], stats["std"]
+        mean, std = stats["mean"], spread(stats)
         self.posterior = stats["posterior"] / std
         for path in sorted(glob.glob(folder + "/*.npz")):
             first = int(os.path.basename(path)[:-4])

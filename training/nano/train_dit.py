@@ -38,7 +38,7 @@ def loss_of(t5, dit, data, made, drop=DROP, t=None):
     b, g = len(i), data.g
     weak, cond_noise = torch.zeros(b, dtype=torch.bool), torch.zeros(b)
     if t is None:  # logit-normal, and a fifth uniform; some conditions are weak, or noised as the pipeline may do it
-        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(torch.randn(b, generator=g)))
+        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(0.3 + torch.randn(b, generator=g)))
         weak = data.chance(b) < 0.12
         cond_noise = 0.15 * (data.chance(b) < 0.5)
     strength = torch.where(weak, 0.3 + 0.7 * data.chance(b), 1.0)
