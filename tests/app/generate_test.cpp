@@ -157,6 +157,13 @@ TEST(Generate, KeepsAnEarlierRunThatNobodyUsed) {
   EXPECT_FALSE(file_text(kept) == before);
 }
 
+TEST(Generate, SaysThatANegativePromptIsNotReadWithoutGuidance) {
+  const ScratchFolder scratch;
+  const fs::path out = scratch.path() / "x.npy";
+  EXPECT_TRUE(run_prax(quick(out, "--guidance 1 --negative blurry")).complains("without guidance"));
+  EXPECT_FALSE(run_prax(quick(out, "--guidance 3 --negative blurry")).complains("without guidance"));
+}
+
 TEST(Generate, CutsAVeryLongPromptWithAWarning) {
   const ScratchFolder scratch;
   const fs::path prompt = scratch.path() / "prompt.txt", out = scratch.path() / "x.npy";

@@ -1,8 +1,8 @@
-"""usage: train_dit.py core_minutes data_folder out.pt
+"""usage: train_dit.py core_minutes data_folder out.pt [start.pt]
 
 Trains the text encoder and the transformer together, by flow matching, on what encode.py wrote: text to video, and
 going on from pictures and clips, at all shapes and lengths. Stopped (SIGTERM, SIGINT) it saves and ends; called again
-it goes on where it was. work/tok is the tokenizer; data_folder/unseen, if it is there, holds clips to measure with."""
+it goes on where it was. start.pt: another state to begin from. work/tok is the tokenizer; data_folder/unseen, if it is there, holds clips to measure with."""
 
 import os, sys
 import numpy as np, torch
@@ -38,7 +38,7 @@ def loss_of(t5, dit, data, made, drop=DROP, t=None):
     b, g = len(i), data.g
     weak, cond_noise = torch.zeros(b, dtype=torch.bool), torch.zeros(b)
     if t is None:  # logit-normal, and a fifth uniform; some conditions are weak, or noised as the pipeline may do it
-        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(0.3 + torch.randn(b, generator=g)))
+        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(0.8 + torch.randn(b, generator=g)))
         weak = data.chance(b) < 0.12
         cond_noise = 0.15 * (data.chance(b) < 0.5)
     strength = torch.where(weak, 0.3 + 0.7 * data.chance(b), 1.0)
@@ -60,12 +60,12 @@ def measure(t5, dit, data, b=24):
 
 
 def main():
-    minutes, folder, path = float(sys.argv[1]), sys.argv[2], sys.argv[3]
+    minutes, folder, path = float(sys.argv[1]), *sys.argv[2:4]
     torch.set_num_threads(int(os.environ.get("THREADS", "1")))
     torch.manual_seed(0)
     g, stats = torch.Generator(), torch.load(folder + "/stats.pt")
     data, unseen = Latents(folder, stats, g), Latents(folder + "/unseen", stats, torch.Generator())
-    training = Training(len(T5Tokenizer.from_pretrained("work/tok")), path)
+    training = Training(len(T5Tokenizer.from_pretrained("work/tok")), path, sys.argv[4] if len(sys.argv) > 4 else None)
     t5, dit, state = training.t5, training.dit, training.state
     g.manual_seed(state["step"])
     print(
