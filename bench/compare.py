@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Set prax beside diffusers: the same shapes, sizes, dtype and threads with random weights, in turns on one machine.
 
-  bench/compare.py --prax build/release/apps/prax/prax [--only cogvideox] [--layers 4] [--threads 2]
+  bench/compare.py --prax build/release/apps/prax/prax [--only cogvideox] [--layers 4] [--threads 2] [--beside openvino]
 
 Each measurement is a process of its own: `prax bench`, or this script again, which makes diffusers' class from the
 manifest's config and times `forward`. Both warm up on the smallest input, then the fastest pass counts. Denoisers and
 the text encoder are made with --layers layers, and the time of those that are missing is that of those that are there
 (all but the first). Video decoders decode a short clip whole; the memory of diffusers' holds the encoder's weights, too.
 Pyramid Flow is not in diffusers. Prints a Markdown table. Needs torch, diffusers and transformers.
+
+`--beside openvino` has OpenVINO's runtime, on which OpenVINO GenAI runs LTX-Video, compute the same networks, converted
+from diffusers' classes at fixed sizes as its tools do; time of missing layers is then from runs of one layer and of all
+that are made, and its memory holds the converted weights in f32. Needs openvino, too.
 """
 
 import argparse
@@ -150,6 +154,54 @@ def reference_denoiser(case, manifest, args, dtype):
             for _ in range(args.passes)], tokens
 
 
+def openvino_pass(model, arguments, args):
+    """Seconds of the fastest pass of a model that OpenVINO runs; what is no tensor is fixed when it is converted."""
+    import gc
+    import openvino
+    import torch
+
+    tensors = {name: value for name, value in arguments.items() if torch.is_tensor(value)}
+    fixed = {name: value for name, value in arguments.items() if name not in tensors}
+
+    class Fixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *values):
+            return self.model(**dict(zip(tensors, values)), **fixed, return_dict=False)[0]
+
+    converted = openvino.convert_model(Fixed().eval(), example_input=tuple(tensors.values()))
+    hint = {"f32": "f32"}.get(args.dtype, "bf16")
+    compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY",
+                                                         "INFERENCE_NUM_THREADS": args.threads})
+    del converted
+    gc.collect()
+    request, values = compiled.create_infer_request(), [value.numpy() for value in tensors.values()]
+    seconds = []
+    for _ in range(args.passes + 1):
+        start = time.perf_counter()
+        request.infer(values)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def openvino_denoiser(case, manifest, args, dtype):
+    import diffusers
+    import torch
+
+    def run(layers):
+        config = {**manifest["config"], "num_layers": layers}
+        model = made(lambda: getattr(diffusers, manifest["class"]).from_config(config), torch.float32)
+        arguments, tokens = denoiser_inputs(model, case, torch.float32)
+        return openvino_pass(model, arguments, args), tokens
+
+    all_layers = manifest["config"]["num_layers"]
+    layers = max(2, min(args.layers, all_layers))
+    (one, tokens), (some, _) = run(1), run(layers)
+    return [one + (some - one) / (layers - 1) * (all_layers - 1)], tokens
+
+
 def reference_text_encoder(case, manifest, args, dtype):
     import torch
     import transformers
@@ -193,6 +245,10 @@ def measure_reference(args):
     manifest = json.loads((ROOT / "manifests" / f"{case.manifest}.json").read_text())
     dtype = {"f32": torch.float32}.get(args.dtype, torch.bfloat16)
     measure = {"transformer": reference_denoiser, "text_encoder": reference_text_encoder, "vae": reference_decoder}
+    if args.beside == "openvino":
+        measure = {"transformer": openvino_denoiser}
+        if case.component not in measure:
+            raise SystemExit(f"--beside openvino compares denoisers, and {case.name} is none: leave it out by --only")
     with torch.no_grad():
         seconds, tokens = measure[case.component](case, manifest, args, dtype)
     print(json.dumps({"seconds": min(seconds), "tokens": tokens}))
@@ -277,16 +333,17 @@ def compare(args):
                 side.append(measure(args, case))
                 print(f"{name} {measure.__name__}: {side[-1]['seconds']:.3f} s", file=sys.stderr)
         if prax[0].get("tokens", 0) != reference[0]["tokens"]:
-            raise SystemExit(f"{name}: prax has {prax[0].get('tokens', 0)} tokens, diffusers {reference[0]['tokens']}")
+            raise SystemExit(f"{name}: prax has {prax[0].get('tokens', 0)} tokens, {args.beside} {reference[0]['tokens']}")
         best = [min(r["seconds"] for r in side) for side in (reference, prax)]
         memory = [max(r["anonymous"] for r in side) / MIB for side in (reference, prax)]
         rows.append(f"| {name} | {work_of(case, args.layers, prax[0])} | {best[0]:.3g} | {best[1]:.3g} "
                     f"| {best[0] / best[1]:.2f} | {memory[0]:.0f} | {memory[1]:.0f} |")
         isa = prax[0]["isa"]
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", "diffusers", "transformers"))
+    packages = ["torch", "diffusers", "transformers"] + ["openvino"] * (args.beside == "openvino")
+    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
     print(f"{cpu_name()} ({isa}), {args.threads} threads, {args.dtype}; {versions}; best of {args.repeat} turns of "
           f"{args.passes} passes; memory is the most anonymous memory of the process with the layers measured:\n")
-    print("| part | work | diffusers, s | prax, s | times as fast | diffusers, MiB | prax, MiB |")
+    print(f"| part | work | {args.beside}, s | prax, s | times as fast | {args.beside}, MiB | prax, MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     print("\n".join(rows))
 
@@ -303,6 +360,7 @@ def main():
     parser.add_argument("--dtype", choices=["bf16", "f32", "int8"], default="bf16")
     parser.add_argument("--size", help="of all clips, in place of each model's own: 256x256")
     parser.add_argument("--frames", type=int, help="likewise")
+    parser.add_argument("--beside", choices=["diffusers", "openvino"], default="diffusers")
     parser.add_argument("--reference", help=argparse.SUPPRESS, choices=CASES)
     args = parser.parse_args()
     measure_reference(args) if args.reference else compare(args)
