@@ -257,10 +257,11 @@ def measure_reference(args):
 # Both in turns.
 
 
-def anonymous_bytes(pid):
+def resident_bytes(pid, field="RssAnon"):
+    """What a process has in memory; VmRSS: with the pages of files that it maps."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
+            if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
     except (FileNotFoundError, ProcessLookupError):
         pass
@@ -272,7 +273,7 @@ def run(command):
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
     most = 0
     while process.poll() is None:
-        most = max(most, anonymous_bytes(process.pid))
+        most = max(most, resident_bytes(process.pid))
         time.sleep(SAMPLING_SECONDS)
     output = process.stdout.read()
     if process.returncode != 0:

@@ -5,8 +5,8 @@
 
 Each is a process of its own that starts from nothing but the files in the page cache, which one reading of the folder
 fills first. Measured are the time from the start of the process to the start of its first denoising step (libraries,
-weights, prompt), the time of the whole, and the most anonymous memory: weights that diffusers copies count, pages of the
-files that prax maps do not, because the system takes them back when it needs them. Prints a Markdown table. Needs torch,
+weights, prompt), the time of the whole, and the most memory, twice: anonymous, which leaves out pages of the files that
+are mapped, because the system takes them back when it needs them, and resident, which counts them. Prints a Markdown table. Needs torch,
 diffusers and transformers.
 """
 
@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from compare import MIB, SAMPLING_SECONDS, anonymous_bytes, cpu_name
+from compare import MIB, SAMPLING_SECONDS, cpu_name, resident_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,13 +52,14 @@ def is_first_step(line):
 
 
 def run(command):
-    """Seconds to the first step and of the whole, and the most anonymous memory."""
+    """Seconds to the first step and of the whole, the most anonymous and the most resident memory."""
     start = time.monotonic()
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE)
     os.set_blocking(process.stdout.fileno(), False)
-    first, most, text = None, 0, b""
+    first, anonymous, resident, text = None, 0, 0, b""
     while process.poll() is None:
-        most = max(most, anonymous_bytes(process.pid))
+        anonymous = max(anonymous, resident_bytes(process.pid))
+        resident = max(resident, resident_bytes(process.pid, "VmRSS"))
         text += process.stdout.read() or b""
         *lines, text = text.split(b"\n")
         if first is None and any(is_first_step(line.decode()) for line in lines):
@@ -66,7 +67,7 @@ def run(command):
         time.sleep(SAMPLING_SECONDS)
     if process.returncode != 0 or first is None:
         raise SystemExit(f"{' '.join(str(part) for part in command)} failed")
-    return first, time.monotonic() - start, most
+    return first, time.monotonic() - start, anonymous, resident
 
 
 def run_prax(args):
@@ -115,8 +116,9 @@ def compare(args):
     print("| --- | --- | --- | --- |")
     for name, i in (("start to first step", 0), ("whole generation", 1)):
         print(f"| {name} | {reference_best[i]:.2f} s | {prax_best[i]:.2f} s | {reference_best[i] / prax_best[i]:.2f} |")
-    memory = [max(row[2] for row in rows) / MIB for rows in sides.values()]
-    print(f"| most anonymous memory | {memory[0]:.0f} MiB | {memory[1]:.0f} MiB | {memory[1] / memory[0]:.2f} |")
+    for name, i in (("most anonymous memory", 2), ("most resident memory", 3)):
+        memory = [max(row[i] for row in rows) / MIB for rows in sides.values()]
+        print(f"| {name} | {memory[0]:.0f} MiB | {memory[1]:.0f} MiB | {memory[1] / memory[0]:.2f} |")
 
 
 def main():

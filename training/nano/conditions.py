@@ -33,10 +33,10 @@ class Grid:
 
 class Batch:
     """tokens x0 [B, T, C], of which the last grid.tokens are the clip's and those in front a condition at the end;
-    coordinates [B, T, 3]; strength of each token [B, T]"""
+    coordinates [B, T, 3]; strength of each token [B, T]; loop: whether the clips go to their middle frame and back"""
 
-    def __init__(self, grid, clip, front=None, first=0):
-        self.grid, self.x0 = grid, clip if front is None else torch.cat([front, clip], 1)
+    def __init__(self, grid, clip, front=None, first=0, loop=False):
+        self.loop, self.grid, self.x0 = loop, grid, clip if front is None else torch.cat([front, clip], 1)
         b, n = self.x0.shape[:2]
         self.front = n - grid.tokens
         c = [grid.coordinates(self.front // grid.side, first)] if self.front else []

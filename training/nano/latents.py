@@ -29,6 +29,7 @@ class Latents:
             with np.load(path) as z:
                 for k in z.files:
                     part.setdefault(k, []).append(((torch.from_numpy(z[k]).float() - mean) / std).half())
+            part.setdefault("seed", []).append(torch.arange(first, first + SHARD))
             part.setdefault("ids", []).append(t.input_ids.view(SHARD, VARIANTS, -1))
             part.setdefault("mask", []).append(t.attention_mask.view(SHARD, VARIANTS, -1))
         self.parts = {kind: {k: torch.cat(v) for k, v in p.items()} for kind, p in self.parts.items()}
@@ -82,7 +83,7 @@ class Latents:
         part = self.parts[kind]
         j = self.draw(len(part["loop"]), b)
         z, grid = part["loop"][j].float(), Grid(*kind)
-        batch = Batch(grid, z, z[:, : grid.side].clone(), kind[1] - 1)
+        batch = Batch(grid, z, z[:, : grid.side].clone(), kind[1] - 1, loop=True)
         batch.give(slice(None), GIVEN[1])
         return batch, part, j * EXTRA
 

@@ -7,11 +7,15 @@ it goes on where it was. start.pt: another state to begin from. work/tok is the 
 import os, sys
 import numpy as np, torch
 from transformers import T5Tokenizer
+import grounding
 from conditions import noised
+from encode import SHARD, spec
+from dit import DIT
 from latents import Latents
 from training import Training
 
 FRONT_FROM = 0.3  # from this part of the time on
+FOCUS = 1.0  # times more weight for what shows an actor
 DROP = 0.1  # captions left out, for guidance
 
 
@@ -33,7 +37,8 @@ def mean_error(out, target, counts):
     return per.mean()
 
 
-def loss_of(t5, dit, data, made, drop=DROP, t=None):
+def loss_of(t5, dit, data, made, drop=DROP, t=None, shown=0):
+    """shown: 1 for tokens of the clip that show an actor, which then count more"""
     batch, part, i = made
     b, g = len(i), data.g
     weak, cond_noise = torch.zeros(b, dtype=torch.bool), torch.zeros(b)
@@ -43,7 +48,15 @@ def loss_of(t5, dit, data, made, drop=DROP, t=None):
         cond_noise = 0.15 * (data.chance(b) < 0.5)
     strength = torch.where(weak, 0.3 + 0.7 * data.chance(b), 1.0)
     x, level, target, counts = noised(batch, t, strength, cond_noise, data.posterior, g)
+    counts[:, batch.front :] *= 1 + FOCUS * shown
     return mean_error(predict(t5, dit, *data.captions(part, i, drop), x, level, t, batch), target, counts)
+
+
+def truth(made):
+    """[B, tokens, grounding.SIZE] of a batch"""
+    batch, part, i = made
+    seeds = part["seed"][i].tolist()
+    return torch.stack([grounding.targets(spec(s // SHARD * SHARD, s), batch.loop) for s in seeds])
 
 
 @torch.no_grad()
@@ -65,8 +78,12 @@ def main():
     torch.manual_seed(0)
     g, stats = torch.Generator(), torch.load(folder + "/stats.pt")
     data, unseen = Latents(folder, stats, g), Latents(folder + "/unseen", stats, torch.Generator())
-    training = Training(len(T5Tokenizer.from_pretrained("work/tok")), path, sys.argv[4] if len(sys.argv) > 4 else None)
+    head = grounding.head(DIT["cross_attention_dim"])
+    training = Training(
+        len(T5Tokenizer.from_pretrained("work/tok")), path, sys.argv[4] if len(sys.argv) > 4 else None, dict(head=head)
+    )
     t5, dit, state = training.t5, training.dit, training.state
+    tap = grounding.Tap(dit)
     g.manual_seed(state["step"])
     print(
         "%s clips, %s unseen; %.2f M parameters; step %d"
@@ -77,16 +94,22 @@ def main():
     def report():
         print("   unseen (ema)", training.averaged(lambda: measure(t5, dit, unseen)), flush=True)
 
-    losses = []
+    losses, grounded = [], []
     for f in training.steps(minutes):
         made = data.batch(f > FRONT_FROM)
-        loss = loss_of(t5, dit, data, made)
-        loss.backward()
+        here = truth(made)
+        loss = loss_of(t5, dit, data, made, shown=here[..., 0])
+        with torch.autocast("cpu", torch.bfloat16):
+            told = head(tap.hidden[:, made[0].front :]).float()
+        aside = grounding.error(told, here)
+        (loss + grounding.WEIGHT * aside).backward()
         losses.append(loss.item())
+        grounded.append(aside.item())
         state["samples"] += len(made[2])
         if state["step"] % 20 == 0:
             print(
-                "step %d %.1f core-min loss %.4f" % (state["step"], state["spent"] / 60, np.mean(losses[-40:])),
+                "step %d %.1f core-min loss %.4f, head %.4f"
+                % (state["step"], state["spent"] / 60, np.mean(losses[-40:]), np.mean(grounded[-40:])),
                 flush=True,
             )
         if state["step"] % 300 == 299:

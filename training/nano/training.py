@@ -12,10 +12,11 @@ SAVE_EVERY = 180  # seconds
 class Training:
     """named: all parameters, as they are being trained; ema: their running mean"""
 
-    def __init__(self, vocabulary, path, start=None):
-        """path: the state, gone on with if it is there; start: the state whose mean to begin from if not"""
+    def __init__(self, vocabulary, path, start=None, more={}):
+        """path: the state, gone on with if it is there; start: the state whose mean to begin from if not, where it has
+        the parameter; more: networks by name that are trained along"""
         self.path, self.t5, self.dit = path, make_t5(vocabulary), make_dit()
-        nets = dict(t5=self.t5, dit=self.dit)
+        nets = dict(t5=self.t5, dit=self.dit, **more)
         self.named = {f"{name}.{n}": p for name, net in nets.items() for n, p in net.named_parameters()}
         matrices = [
             p for n, p in self.named.items() if p.ndim == 2 and "block" in n and "table" not in n and "relative" not in n
@@ -30,7 +31,7 @@ class Training:
             for o, saved in zip(self.opts, self.state.pop("opts", [])):
                 o.load_state_dict(saved)
         elif start:
-            raw = ema = torch.load(start)["ema"]
+            raw = ema = self.named | torch.load(start)["ema"]
         else:
             raw = ema = self.named
         for n, p in self.named.items():
