@@ -15,7 +15,7 @@ from latents import Latents
 from training import Training
 
 FRONT_FROM = 0.3  # from this part of the time on
-FOCUS = 1.0  # times more weight for what shows an actor
+FOCUS = 2.0  # times more weight for what shows an actor
 DROP = 0.1  # captions left out, for guidance
 
 
@@ -43,7 +43,7 @@ def loss_of(t5, dit, data, made, drop=DROP, t=None, shown=0):
     b, g = len(i), data.g
     weak, cond_noise = torch.zeros(b, dtype=torch.bool), torch.zeros(b)
     if t is None:  # logit-normal, and a fifth uniform; some conditions are weak, or noised as the pipeline may do it
-        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(0.8 + torch.randn(b, generator=g)))
+        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(0.5 + torch.randn(b, generator=g)))
         weak = data.chance(b) < 0.12
         cond_noise = 0.15 * (data.chance(b) < 0.5)
     strength = torch.where(weak, 0.3 + 0.7 * data.chance(b), 1.0)

@@ -14,7 +14,7 @@ class Training:
 
     def __init__(self, vocabulary, path, start=None, more={}):
         """path: the state, gone on with if it is there; start: the state whose mean to begin from if not, where it has
-        the parameter; more: networks by name that are trained along"""
+        such a parameter; more: networks by name that are trained along"""
         self.path, self.t5, self.dit = path, make_t5(vocabulary), make_dit()
         nets = dict(t5=self.t5, dit=self.dit, **more)
         self.named = {f"{name}.{n}": p for name, net in nets.items() for n, p in net.named_parameters()}
@@ -31,7 +31,8 @@ class Training:
             for o, saved in zip(self.opts, self.state.pop("opts", [])):
                 o.load_state_dict(saved)
         elif start:
-            raw = ema = self.named | torch.load(start)["ema"]
+            known = torch.load(start)["ema"]
+            raw = ema = {n: known[n] if n in known and known[n].shape == p.shape else p for n, p in self.named.items()}
         else:
             raw = ema = self.named
         for n, p in self.named.items():
