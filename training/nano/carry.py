@@ -1,6 +1,7 @@
 """usage: carry.py state.pt out.pt
 
-What a training state has learned, in bf16 and without its optimisers: small enough to carry elsewhere."""
+What a training state has learned, in bf16 and without its optimisers: small enough to carry elsewhere. Of a transformer's
+it is the averaged weights, from which train_dit.py begins when it is given as start.pt."""
 
 import sys, torch
 
@@ -13,4 +14,5 @@ def half(x):
 
 if __name__ == "__main__":
     state = torch.load(sys.argv[1])
-    torch.save(half({k: v for k, v in state.items() if not k.startswith("opt")}), sys.argv[2])
+    left_out = {"opt", "opts"} | ({"raw"} if "ema" in state else set())
+    torch.save(half({k: v for k, v in state.items() if k not in left_out}), sys.argv[2])
