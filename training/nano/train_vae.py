@@ -19,7 +19,7 @@ from muon import Muon
 from vae import CHANNELS, make, psnr, reconstruct, tensor
 from world import LENGTHS, SHAPES, make_spec, render, tracks
 
-RATE = dict(crops=3e-4, clips=5e-5, decoder=1.5e-4)
+RATE = dict(crops=3e-4, clips=5e-5, decoder=5e-5)
 GATHER = dict(crops=1, clips=4, decoder=4)  # passes a step: one of crops holds eight, the others one clip
 MUON = 7  # times the rate, for the residual blocks' convolutions
 MINUTES = dict(linear=0, crops=60, clips=40, decoder=30)
@@ -27,7 +27,7 @@ CROP, CROP_FRAMES, NCROPS = 64, 9, 8
 POOL = 96  # clips in memory; at every second step one is replaced
 STEADY = 0.5  # times the mean change of the error from frame to frame: what flickers counts more than what is off
 KL = 2e-5  # times the mean KL of an element
-NOISE = 0.5  # of the latents in the stage `decoder`, at most, in standard deviations; half of the clips have none
+NOISE = 0.15  # of the latents in the stage `decoder`, at most, in standard deviations
 UNSEEN = 1000000
 
 
@@ -93,7 +93,7 @@ def passes(vae, stage):
     def frozen(x, noise):
         with torch.no_grad():
             mean = vae.encoder(x)[:, :CHANNELS].float()
-            much = NOISE * (2 * torch.rand(len(x), 1, 1, 1, 1) - 1).clamp(min=0) * mean.std((0, 2, 3, 4), keepdim=True)
+            much = NOISE * torch.rand(len(x), 1, 1, 1, 1) * mean.std((0, 2, 3, 4), keepdim=True)
         return decoder((mean + much * noise).bfloat16()), None, None
 
     return frozen
