@@ -6,8 +6,8 @@
 Each is a process of its own that starts from nothing but the files in the page cache, which one reading of the folder
 fills first. Measured are the time from the start of the process to the start of its first denoising step (libraries,
 weights, prompt), the time of the whole, and the most memory, twice: anonymous, which leaves out pages of the files that
-are mapped, because the system takes them back when it needs them, and resident, which counts them. Prints a Markdown table. Needs torch,
-diffusers and transformers.
+are mapped, because the system takes them back when it needs them, and resident, which counts them. Prints a
+Markdown table. Needs torch, diffusers and transformers.
 """
 
 import argparse

@@ -61,9 +61,9 @@ def targets(spec, loop=False):
         here = np.maximum(abs(u), abs(v)) < REACH
         same = np.ones_like(u)
         out[here] = 0
-        pose = [same, 2 * u, 2 * v, cos * same, sin * same, np.log(scale) * same]
+        plain = [same, 2 * u, 2 * v, cos * same, sin * same, np.log(scale) * same]
         waves = [f(2 * np.pi * k * w) for k in WAVES for w in (u, v) for f in (np.sin, np.cos)]
-        for first, values in ((0, pose), (FINE, waves)):
+        for first, values in ((0, plain), (FINE, waves)):
             for k, value in enumerate(values, first):
                 out[..., k][here] = value[here]
         out[..., KINDS + ACTORS.index(a["actor"])][here] = 1

@@ -2,15 +2,16 @@
 
 Trains the text encoder and the transformer together, by flow matching, on what encode.py wrote: text to video, and
 going on from pictures and clips, at all shapes and lengths. Stopped (SIGTERM, SIGINT) it saves and ends; called again
-it goes on where it was. start.pt: another state to begin from. work/tok is the tokenizer; data_folder/unseen, if it is there, holds clips to measure with."""
+it goes on where it was. start.pt: another state to begin from. work/tok is the tokenizer; data_folder/unseen,
+if it is there, holds clips to measure with."""
 
 import os, sys
 import numpy as np, torch
 from transformers import T5Tokenizer
 import grounding
 from conditions import noised
-from encode import SHARD, spec
 from dit import DIT
+from encode import SHARD, spec
 from latents import Latents
 from training import Training
 
