@@ -9,9 +9,9 @@ the text encoder are made with --layers layers, and the time of those that are m
 (all but the first). Video decoders decode a short clip whole; the memory of diffusers' holds the encoder's weights, too.
 Pyramid Flow is not in diffusers. Prints a Markdown table. Needs torch, diffusers and transformers.
 
-`--beside openvino`, for denoisers, has OpenVINO's runtime, on which OpenVINO GenAI runs LTX-Video, compute the same networks,
-converted from diffusers' classes at fixed sizes as its tools do; time of missing layers is then from runs of one layer and of all
-that are made, and its memory holds the converted weights in f32. Needs openvino, too.
+`--beside openvino`, for denoisers, has OpenVINO's runtime, on which OpenVINO GenAI runs LTX-Video, compute the same
+networks, converted from diffusers' classes at fixed sizes as its tools do; time of missing layers is then from runs of one
+layer and of all that are made, and its memory holds the converted weights in f32. Needs openvino, too.
 """
 
 import argparse
@@ -320,11 +320,10 @@ def cpu_name():
 def compare(args):
     import importlib.metadata
 
-    names = [name for name in CASES if not args.only or any(part in name for part in args.only)]
-    if args.beside == "openvino":
-        names = [name for name in names if CASES[name][1] == "transformer"]
+    known = [name for name, case in CASES.items() if args.beside == "diffusers" or case[1] == "transformer"]
+    names = [name for name in known if not args.only or any(part in name for part in args.only)]
     if not names:
-        raise SystemExit(f"--only names none of {', '.join(CASES)}")
+        raise SystemExit(f"--only names none of {', '.join(known)}")
     rows = []
     for name in names:
         case = case_of(args, name)
