@@ -10,14 +10,14 @@ import os, sys
 import numpy as np, torch
 from transformers import T5Tokenizer
 from conditions import noised
-from dit import make_dit, make_t5
+from dit import make_dit, make_t5, shifted
 from latents import Latents
 from train_dit import mean_error, predict
 from training import Training
 
 STEPS, GUIDANCE = 8, 3.0
 DROP = 0.06
-ON_GRID = 0.7  # of the noise levels are those of STEPS even steps, the others anywhere
+ON_GRID = 0.7  # of the noise levels are those of STEPS steps, the others anywhere
 RATE = 0.3  # of what train_dit.py begins with
 
 
@@ -39,21 +39,23 @@ class Teacher:
 def loss_of(teacher, t5, dit, data, made):
     batch, part, i = made
     b, g = len(i), data.g
-    t = torch.where(data.chance(b) < ON_GRID, (1 + torch.randint(0, STEPS, (b,), generator=g)) / STEPS, data.chance(b))
+    even = torch.where(
+        data.chance(b) < ON_GRID, (1 + torch.randint(0, STEPS, (b,), generator=g)) / STEPS, data.chance(b).clamp(min=0.01)
+    )
+    t, middle, end = (shifted((even - k / STEPS).clamp(min=0)) for k in (0, 0.5, 1))
     cond_noise = 0.15 * (data.chance(b) < 0.5)
     x, level, _, counts = noised(batch, t, torch.ones(b), cond_noise, data.posterior, g)
     captions = data.captions(part, i, DROP)
     without = tuple(e.expand(b, -1) for e in data.empty)
-    far = t.clamp(max=1 / STEPS)  # a step, and what is left of the way
-    moves = counts[..., None] > 0
+    moves = counts > 0
     with torch.no_grad():
         v1 = teacher.velocity(captions, without, x, level, t, batch)
-        half = (far / 2)[:, None, None]
-        middle = torch.where(moves, x - half * v1, x)
-        later = torch.where(counts > 0, level - far[:, None] / 2, level)
-        v2 = teacher.velocity(captions, without, middle, later, t - far / 2, batch)
+        first, second = (t - middle)[:, None], (middle - end)[:, None]
+        halfway = torch.where(moves[..., None], x - first[..., None] * v1, x)
+        v2 = teacher.velocity(captions, without, halfway, torch.where(moves, level - first, level), middle, batch)
+        target = (first[..., None] * v1 + second[..., None] * v2) / (t - end)[:, None, None]
     out = predict(t5, dit, *captions, x, level, t, batch)
-    return mean_error(out, (v1 + v2) / 2, counts)
+    return mean_error(out, target, counts)
 
 
 def main():

@@ -41,6 +41,13 @@ DIT = dict(
     attention_out_bias=True,
 )
 
+SHIFT = 5.0  # of the scheduler: where and what an actor is is decided at noise levels from 1 to .65
+
+
+def shifted(t):
+    """the noise level where an even one is t (FlowMatchEulerDiscreteScheduler)"""
+    return SHIFT * t / (1 + (SHIFT - 1) * t)
+
 
 def make_t5(vocabulary):
     t5 = T5EncoderModel(T5Config(vocab_size=vocabulary, **T5))

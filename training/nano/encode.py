@@ -10,7 +10,8 @@ tokens in the transformer's order:
   loop  [s / EXTRA, ..]  of every EXTRA-th seed: the clip that goes to its middle frame and back again
   tail  [s / EXTRA, ..]  of the same seeds: the last 9 frames encoded as a clip of their own
 
-The first shard also writes stats.pt: mean and standard deviation of each channel, and the posterior's own."""
+The first shard also writes stats.pt, if it is not there: mean and standard deviation of each channel, and the
+posterior's own. A transformer that is trained on is trained on with the stats.pt that it began with."""
 
 import os, sys, time
 import numpy as np, torch
@@ -71,7 +72,7 @@ def main():
             loop=means(vae, [mirrored(c) for c in some]),
             tail=means(vae, [c[-TAIL:] for c in some]),
         )
-        if first == seed0:
+        if first == seed0 and not os.path.exists(out + "/stats.pt"):
             all_tokens, std = z["clip"].flatten(0, 1), tokens(encode(vae, clips[:BATCH]).std)
             torch.save(
                 dict(mean=all_tokens.mean(0), std=all_tokens.std(0), posterior=std.mean((0, 1))), out + "/stats.pt"

@@ -5,7 +5,7 @@ Writes the model folder in bf16, in diffusers' layout. data_folder/stats.pt has 
 import json, os, shutil, sys, torch
 from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from transformers import T5TokenizerFast
-from dit import make_dit, make_t5
+from dit import SHIFT, make_dit, make_t5
 from encode import spread
 from vae import make
 
@@ -23,9 +23,9 @@ def main():
     for model, prefix in ((t5, "t5."), (dit, "dit.")):
         for name, p in model.named_parameters():
             p.data.copy_(trained[prefix + name])
-    # a plain schedule: sigmas fall evenly from 1 to 1/n, with no shift by resolution and no terminal stretch
+    # a plain schedule: no shift by resolution and no terminal stretch
     pipe = LTXPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0, use_dynamic_shifting=False),
+        scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=SHIFT, use_dynamic_shifting=False),
         vae=vae.to(torch.bfloat16),
         text_encoder=t5.to(torch.bfloat16),
         tokenizer=tokenizer,

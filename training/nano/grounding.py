@@ -60,7 +60,7 @@ def targets(spec, loop=False):
         u, v = (cos * dx + sin * dy) * (-1 if facing(a) else 1), cos * dy - sin * dx
         here = np.maximum(abs(u), abs(v)) < REACH
         same = np.ones_like(u)
-        out[here] = 0
+        out[here] = 0  # of an actor behind this one
         plain = [same, 2 * u, 2 * v, cos * same, sin * same, np.log(scale) * same]
         waves = [f(2 * np.pi * k * w) for k in WAVES for w in (u, v) for f in (np.sin, np.cos)]
         for first, values in ((0, plain), (FINE, waves)):

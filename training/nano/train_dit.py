@@ -17,6 +17,8 @@ from training import Training
 
 FRONT_FROM = 0.3  # from this part of the time on
 FOCUS = 2.0  # times more weight for what shows an actor
+MIDDLE, WIDTH = 2.0, 1.3  # logit of the noise levels: where and what an actor is is decided from 1 to .65
+EVEN = 0.25  # of them are uniform
 DROP = 0.1  # captions left out, for guidance
 
 
@@ -43,8 +45,9 @@ def loss_of(t5, dit, data, made, drop=DROP, t=None, shown=0):
     batch, part, i = made
     b, g = len(i), data.g
     weak, cond_noise = torch.zeros(b, dtype=torch.bool), torch.zeros(b)
-    if t is None:  # logit-normal, and a fifth uniform; some conditions are weak, or noised as the pipeline may do it
-        t = torch.where(data.chance(b) < 0.2, data.chance(b), torch.sigmoid(0.5 + torch.randn(b, generator=g)))
+    if t is None:  # logit-normal, and some uniform; some conditions are weak, or noised as the pipeline may do it
+        near = torch.sigmoid(MIDDLE + WIDTH * torch.randn(b, generator=g))
+        t = torch.where(data.chance(b) < EVEN, data.chance(b), near)
         weak = data.chance(b) < 0.12
         cond_noise = 0.15 * (data.chance(b) < 0.5)
     strength = torch.where(weak, 0.3 + 0.7 * data.chance(b), 1.0)

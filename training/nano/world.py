@@ -24,6 +24,13 @@ TIMES = "day,sunset,night,nightfall".split(",")
 WEATHERS = "clear,snow,rain".split(",")
 CAMERAS = "still,pan left,pan right".split(",")
 
+SIZES = 48, 38  # pixels: an actor alone, and one of two
+# What the caption does not tell is one of a few: a small transformer has to find out early which of them the noise
+# becomes. Actors stand where what they look like falls the same way into the latents' grid.
+TERRAINS = (0,)  # shift of the scenery
+SUNS = 0.125, 0.5, 0.875  # where sun and moon stand: each place has its own
+STEP, STEPS = 16, (0,)  # pixels; away from where a motion is centred
+
 TWO, THEN = 0.2, 0.3  # share of clips with two actors; of the long ones with one actor, share of "first ... then"
 
 
@@ -84,11 +91,9 @@ def make_spec(seed, split="train", shape=SHAPES[0], frames=LENGTHS[0]):
     s["weather"] = r.weighted(WEATHERS, (80, 10, 10))
     s["camera"] = r.weighted(CAMERAS, (76, 12, 12))
     for a in s["actors"]:
-        a["size"] = r.f(35, 40) if two else r.f(44, 54)  # pixels
-        a["x"], a["y"] = r.f(-1, 1), r.f(-1, 1)  # where in the room that its motion leaves
-        a["flip"] = r.f() < 0.5  # facing, where the motion does not decide
-    s["rows"] = r.f() < 0.5  # two actors one above the other, where the shape does not decide
-    s["terrain"], s["sun"] = r.f(), r.f()  # shift of the scenery; where sun and moon stand
+        a["size"] = SIZES[two]
+        a["step"] = r.pick(STEPS)
+    s["terrain"], s["sun"] = r.pick(TERRAINS), SUNS[PLACES.index(s["place"]) % len(SUNS)]
     s["words"] = r.u64() % 2**32  # which caption
     return s
 
@@ -110,7 +115,7 @@ def move(motion, u, room, beats):
     if motion == "grow":
         return (0, 0, 0, 2.4**u, 0)
     if motion == "circle":
-        k = min(x, y, 46) / 2
+        k = min(x, y, 44) / 2
         return (k * math.sin(turn), k - k * math.cos(turn), 0, 1, 0)
     if motion == "swing":
         k, a = min(x / 1.2, 44), 0.65 * math.sin(turn)
@@ -137,13 +142,14 @@ def places(s):
     w, h = s["width"], s["height"]
     if len(s["actors"]) == 1:
         return [(0, 0, w, h)]
-    if h > w or (h == w and s["rows"]):
+    if h > w or (h == w and s["actors"][0]["motion"] in ("left", "right", "swing")):
         return [(0, 0, w, h / 2), (0, h / 2, w, h / 2)]
     return [(0, 0, w / 2, h), (w / 2, 0, w / 2, h)]
 
 
 def tracks(s):
-    """for each actor its frames' (x, y, rotation, scale, squash), the path centred in the actor's part of the picture"""
+    """for each actor its frames' (x, y, rotation, scale, squash), the path centred in the actor's part of the picture,
+    or a step beside that where there is room"""
     out = []
     for a, (x0, y0, w, h) in zip(s["actors"], places(s)):
         grows = "grow" in (a["motion"], a["then"])
@@ -153,17 +159,19 @@ def tracks(s):
         smallest = size / a["size"] / max(q[3] for q in p)
         xs, ys = [q[0] for q in p], [q[1] for q in p]
         free_x, free_y = room[0] - (max(xs) - min(xs)), room[1] - (max(ys) - min(ys))
-        x = x0 + w / 2 - (max(xs) + min(xs)) / 2 + a["x"] * min(10, max(0, free_x) / 2)
-        y = y0 + h / 2 - (max(ys) + min(ys)) / 2 + a["y"] * min(10, max(0, free_y) / 2)
-        out.append([(x + q[0], y + q[1], -q[2] if a["flip"] else q[2], q[3] * smallest, q[4]) for q in p])
+        x = x0 + w / 2 - (max(xs) + min(xs)) / 2
+        y = y0 + h / 2 - (max(ys) + min(ys)) / 2
+        if free_x >= 2 * STEP:
+            x += a["step"] * STEP
+        elif free_y >= 2 * STEP:
+            y += a["step"] * STEP
+        out.append([(x + q[0], y + q[1], q[2], q[3] * smallest, q[4]) for q in p])
     return out
 
 
 def facing(a):
     """whether an actor looks left"""
-    if "left" in (a["motion"], a["then"]) and "right" not in (a["motion"], a["then"]):
-        return True
-    return a["flip"] and "right" not in (a["motion"], a["then"])
+    return "left" in (a["motion"], a["then"]) and "right" not in (a["motion"], a["then"])
 
 
 def render(spec, every=1):
