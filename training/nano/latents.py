@@ -7,9 +7,11 @@ from captions import caption
 from conditions import GIVEN, TAIL, Batch, Grid
 from encode import EXTRA, SHARD, kind_of, spec, spread
 from make_tokenizer import MAXLEN
+from world import make_spec
 
 TOKENS = 14400  # of latents in a batch, about: 32 square clips of 25 frames
 VARIANTS = 4  # captions a clip: two in English, two in French
+TWICE = 2  # times as often: clips that show two actors
 TEXT, STARTS = 0.55, 0.2  # batches with text alone, and with the first picture or frames given; in the others the last is
 
 
@@ -33,6 +35,9 @@ class Latents:
             part.setdefault("ids", []).append(t.input_ids.view(SHARD, VARIANTS, -1))
             part.setdefault("mask", []).append(t.attention_mask.view(SHARD, VARIANTS, -1))
         self.parts = {kind: {k: torch.cat(v) for k, v in p.items()} for kind, p in self.parts.items()}
+        for kind, p in self.parts.items():
+            often = [TWICE if len(make_spec(s, "train", *kind)["actors"]) > 1 else 1 for s in p["seed"].tolist()]
+            p["drawn"] = torch.arange(len(often)).repeat_interleave(torch.tensor(often))
         self.kinds = list(self.parts)
         self.many = [len(p["clip"]) for p in self.parts.values()]
         empty = tokenizer("", padding="max_length", max_length=MAXLEN, return_tensors="pt")
@@ -52,7 +57,7 @@ class Latents:
     def text(self, kind, b):
         """clips with nothing given"""
         part = self.parts[kind]
-        i = self.draw(len(part["clip"]), b)
+        i = part["drawn"][self.draw(len(part["drawn"]), b)]
         batch = Batch(Grid(*kind), part["clip"][i].float())
         batch.plain(self.chance(b) < 0.85)
         return batch, part, i
@@ -71,7 +76,7 @@ class Latents:
     def ends(self, kind, b):
         """the last picture given, and with it mostly the first picture, or the first 9 frames"""
         part = self.parts[kind]
-        i = self.draw(len(part["clip"]), b)
+        i = part["drawn"][self.draw(len(part["drawn"]), b)]
         batch = Batch(Grid(*kind), part["clip"][i].float(), part["last"][i].float(), kind[1] - 1)
         u = self.chance(b)
         batch.give(u < 0.7, GIVEN[1])
