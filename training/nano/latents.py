@@ -7,7 +7,6 @@ from captions import caption
 from conditions import GIVEN, TAIL, Batch, Grid
 from encode import EXTRA, SHARD, kind_of, spec, spread
 from make_tokenizer import MAXLEN
-from world import make_spec
 
 TOKENS = 14400  # of latents in a batch, about: 32 square clips of 25 frames
 VARIANTS = 4  # captions a clip: two in English, two in French
@@ -25,19 +24,20 @@ class Latents:
         self.posterior = stats["posterior"] / std
         for path in sorted(glob.glob(folder + "/*.npz")):
             first = int(os.path.basename(path)[:-4])
-            texts = [caption(spec(first, s), v) for s in range(first, first + SHARD) for v in range(VARIANTS)]
+            specs = [spec(first, s) for s in range(first, first + SHARD)]
+            texts = [caption(s, v) for s in specs for v in range(VARIANTS)]
             t = tokenizer(texts, padding="max_length", max_length=MAXLEN, return_tensors="pt")
             part = self.parts.setdefault(kind_of(first), {})
             with np.load(path) as z:
                 for k in z.files:
                     part.setdefault(k, []).append(((torch.from_numpy(z[k]).float() - mean) / std).half())
+            part.setdefault("often", []).append(torch.tensor([TWICE if len(s["actors"]) > 1 else 1 for s in specs]))
             part.setdefault("seed", []).append(torch.arange(first, first + SHARD))
             part.setdefault("ids", []).append(t.input_ids.view(SHARD, VARIANTS, -1))
             part.setdefault("mask", []).append(t.attention_mask.view(SHARD, VARIANTS, -1))
         self.parts = {kind: {k: torch.cat(v) for k, v in p.items()} for kind, p in self.parts.items()}
-        for kind, p in self.parts.items():
-            often = [TWICE if len(make_spec(s, "train", *kind)["actors"]) > 1 else 1 for s in p["seed"].tolist()]
-            p["drawn"] = torch.arange(len(often)).repeat_interleave(torch.tensor(often))
+        for p in self.parts.values():
+            p["drawn"] = torch.arange(len(p["clip"])).repeat_interleave(p.pop("often"))
         self.kinds = list(self.parts)
         self.many = [len(p["clip"]) for p in self.parts.values()]
         empty = tokenizer("", padding="max_length", max_length=MAXLEN, return_tensors="pt")
@@ -45,6 +45,9 @@ class Latents:
 
     def draw(self, many, b):
         return torch.randint(0, many, (b,), generator=self.g)
+
+    def clips(self, part, b):
+        return part["drawn"][self.draw(len(part["drawn"]), b)]
 
     def chance(self, b):
         return torch.rand(b, generator=self.g)
@@ -57,7 +60,7 @@ class Latents:
     def text(self, kind, b):
         """clips with nothing given"""
         part = self.parts[kind]
-        i = part["drawn"][self.draw(len(part["drawn"]), b)]
+        i = self.clips(part, b)
         batch = Batch(Grid(*kind), part["clip"][i].float())
         batch.plain(self.chance(b) < 0.85)
         return batch, part, i
@@ -76,7 +79,7 @@ class Latents:
     def ends(self, kind, b):
         """the last picture given, and with it mostly the first picture, or the first 9 frames"""
         part = self.parts[kind]
-        i = part["drawn"][self.draw(len(part["drawn"]), b)]
+        i = self.clips(part, b)
         batch = Batch(Grid(*kind), part["clip"][i].float(), part["last"][i].float(), kind[1] - 1)
         u = self.chance(b)
         batch.give(u < 0.7, GIVEN[1])

@@ -25,8 +25,8 @@ WEATHERS = "clear,snow,rain".split(",")
 CAMERAS = "still,pan left,pan right".split(",")
 
 SIZES = 48, 38  # pixels: an actor alone, and one of two
-# What the caption does not tell is one of a few: a small transformer has to find out early which of them the noise
-# becomes. Actors stand where what they look like falls the same way into the latents' grid.
+# What the caption does not tell is one of a few, so far of one: a small transformer has to find out early which of them
+# the noise becomes. Actors stand where what they look like falls the same way into the latents' grid.
 TERRAINS = (0,)  # shift of the scenery
 SUNS = 0.125, 0.5, 0.875  # where sun and moon stand: each place has its own
 STEP, STEPS = 16, (0,)  # pixels; away from where a motion is centred
