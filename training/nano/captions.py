@@ -154,6 +154,11 @@ def deed(r, words, a, french):
 
 def caption(s, variant=0, language=None):
     """language: "en" or "fr"; by itself even variants are English and odd ones French"""
+    return parsed(s, variant, language)[0]
+
+
+def parsed(s, variant=0, language=None):
+    """a caption, and [(begin, end)] of what tells each actor and its deeds in it, and then of what tells a camera that pans"""
     french = language == "fr" if language else variant % 2 == 1
     words, r = FR if french else EN, Rng(s["words"] + 7919 * variant)
     deeds = [deed(r, words, a, french) for a in s["actors"]]
@@ -169,8 +174,10 @@ def caption(s, variant=0, language=None):
     c = c.format(w=who, p=p, t=t)
     if s["weather"] != "clear":
         c += r.pick([" ", ", "]) + r.pick(words["weather"][s["weather"]])
+    spans = [(c.index(d), c.index(d) + len(d)) for d in deeds]
     if s["camera"] != "still":
         c += ", " + r.pick(words["camera"][s["camera"]])
+        spans.append((c.rindex(",") + 2, len(c)))
     if r.f() < 0.25:
         c = c[0].upper() + c[1:] + "."
-    return c
+    return c, spans

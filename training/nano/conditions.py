@@ -4,12 +4,22 @@ LTXImageToVideoPipeline and LTXConditionPipeline put conditions at frame 0 in pl
 ones go in front of them. A condition of strength s has its own noise level min(t, 1 - s), so one of strength 1 is clean
 (pipeline_ltx_condition.py: prepare_latents, __call__)."""
 
-import torch
+import numpy as np, torch
 from vae import STEP_S, STEP_T
 from world import FPS
 
 GIVEN = (0, 1, 3, 5)  # latent frames at the start that may be given: nothing, a picture, 9 and 17 frames
-TAIL = 9  # frames that may be given at the end, as a clip of their own
+TAIL = 9  # frames that may be given at the end, as a clip of their own; of a clip that another goes on from
+
+
+def mirrored(n):
+    """the frames of a loop: to the middle and back"""
+    return np.minimum(np.arange(n), n - 1 - np.arange(n))
+
+
+def going_on(n):
+    """the frames of a clip that begins with the last TAIL frames of one and goes on"""
+    return np.arange(n) + n - TAIL
 
 
 class Grid:
@@ -33,10 +43,11 @@ class Grid:
 
 class Batch:
     """tokens x0 [B, T, C], of which the last grid.tokens are the clip's and those in front a condition at the end;
-    coordinates [B, T, 3]; strength of each token [B, T]; loop: whether the clips go to their middle frame and back"""
+    coordinates [B, T, 3]; strength of each token [B, T]; shows: which of the frames that were drawn"""
 
-    def __init__(self, grid, clip, front=None, first=0, loop=False):
-        self.loop, self.grid, self.x0 = loop, grid, clip if front is None else torch.cat([front, clip], 1)
+    def __init__(self, grid, clip, front=None, first=0, shows=None):
+        self.shows = np.arange(grid.frames) if shows is None else shows
+        self.grid, self.x0 = grid, clip if front is None else torch.cat([front, clip], 1)
         b, n = self.x0.shape[:2]
         self.front = n - grid.tokens
         c = [grid.coordinates(self.front // grid.side, first)] if self.front else []

@@ -44,15 +44,23 @@ DIT = dict(
 SHIFT = 5.0  # of the scheduler: where and what an actor is is decided at noise levels from 1 to .65
 
 
-def shifted(t):
-    """the noise level where an even one is t (FlowMatchEulerDiscreteScheduler)"""
-    return SHIFT * t / (1 + (SHIFT - 1) * t)
-
-
 def make_t5(vocabulary):
     t5 = T5EncoderModel(T5Config(vocab_size=vocabulary, **T5))
     t5.shared.weight.data.normal_(0, 1.0)
+    look_around(t5)
     return t5
+
+
+def look_around(t5):
+    """Each head begins with a direction: the neighbours, what comes later, what came before, all. By the rates of training
+    its biases would take thousands of steps to tell before from behind, and until then who is who in a caption."""
+    bias = t5.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight.data  # [buckets, heads]
+    half = len(bias) // 2
+    distance = torch.cat([-torch.arange(half), torch.arange(half)])  # later tokens have the upper half of the buckets
+    bias.zero_()
+    bias[:, 0] = -1.5 * distance.abs()
+    bias[:, 1] = torch.where(distance > 0, 0.0, -4.0)
+    bias[:, 2] = torch.where(distance < 0, 0.0, -4.0)
 
 
 def make_dit():

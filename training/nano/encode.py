@@ -1,7 +1,7 @@
 """usage: encode.py vae.pt out_folder n [first_seed]
 
 Draws and encodes n clips for train_dit.py, in shards of SHARD seeds; the shape and length of a shard follow from its
-number. Shards that exist are kept, so a stopped run goes on where it was. A shard is an .npz of f16 posterior means,
+number. What is there is kept, so a stopped run goes on where it was. A shard is an .npz of f16 posterior means,
 tokens in the transformer's order:
 
   clip  [s, T, C]        the whole clip; its first tokens are also those of its first 1, 9 and 17 frames, because the
@@ -9,13 +9,14 @@ tokens in the transformer's order:
   last  [s, side, C]     the last frame encoded alone
   loop  [s / EXTRA, ..]  of every EXTRA-th seed: the clip that goes to its middle frame and back again
   tail  [s / EXTRA, ..]  of the same seeds: the last 9 frames encoded as a clip of their own
+  on    [s / EXTRA, ..]  of the same seeds: the clip that begins with these 9 frames and goes on
 
 The first shard also writes stats.pt, if it is not there: mean and standard deviation of each channel, and the
 posterior's own. A transformer that is trained on is trained on with the stats.pt that it began with."""
 
 import os, sys, time
 import numpy as np, torch
-from conditions import TAIL
+from conditions import TAIL, going_on, mirrored
 from vae import encode, make
 from world import LENGTHS, SHAPES, make_spec, render
 
@@ -48,12 +49,6 @@ def spread(stats):
     return stats["std"] ** 0.25 / 0.85
 
 
-def mirrored(clip):
-    """a loop: frames 0 to the middle and back"""
-    half = len(clip) // 2
-    return np.concatenate([clip[: half + 1], clip[:half][::-1]])
-
-
 def main():
     vae, out, n = make(sys.argv[1]).eval(), sys.argv[2], int(sys.argv[3])
     seed0 = int(sys.argv[4]) if len(sys.argv) > 4 else 0
@@ -62,18 +57,26 @@ def main():
     began, done = time.time(), 0
     for first in range(seed0, seed0 + n, SHARD):
         path = f"{out}/{first:07d}.npz"
-        if os.path.exists(path):
-            continue
-        clips = [render(spec(first, s)) for s in range(first, first + SHARD)]
-        some = clips[::EXTRA]
-        z = dict(
-            clip=means(vae, clips),
-            last=means(vae, [c[-1:] for c in clips]),
-            loop=means(vae, [mirrored(c) for c in some]),
-            tail=means(vae, [c[-TAIL:] for c in some]),
+        specs, n_frames, z = [spec(first, s) for s in range(first, first + SHARD)], kind_of(first)[1], {}
+        some = specs[::EXTRA]
+        ways = dict(
+            clip=(specs, np.arange(n_frames)),
+            last=(specs, [n_frames - 1]),
+            loop=(some, mirrored(n_frames)),
+            tail=(some, np.arange(n_frames - TAIL, n_frames)),
+            on=(some, going_on(n_frames)),
         )
+        if os.path.exists(path):
+            with np.load(path) as known:
+                z = {name: torch.from_numpy(known[name]) for name in known.files}
+        missing = ways.keys() - z.keys()
+        if not missing:
+            continue
+        for name in missing:
+            of, frames = ways[name]
+            z[name] = means(vae, [render(s, at=frames) for s in of])
         if first == seed0 and not os.path.exists(out + "/stats.pt"):
-            all_tokens, std = z["clip"].flatten(0, 1), tokens(encode(vae, clips[:BATCH]).std)
+            all_tokens, std = z["clip"].flatten(0, 1), tokens(encode(vae, [render(s) for s in specs[:BATCH]]).std)
             torch.save(
                 dict(mean=all_tokens.mean(0), std=all_tokens.std(0), posterior=std.mean((0, 1))), out + "/stats.pt"
             )

@@ -2,7 +2,8 @@
 
 The velocities of 96 channels say little about an actor's outline in many words; where each part of which actor is says it
 in a few, and costs nothing to know, since the world was drawn from it. The head is thrown away afterwards. (In the way of
-Yu et al. 2024, "Representation Alignment for Generation", arXiv:2410.06940, with the truth in the place of an encoder.)"""
+Yu et al. 2024, "Representation Alignment for Generation", arXiv:2410.06940, with the truth in the place of an encoder.)
+Likewise which way the camera pans."""
 
 import numpy as np, torch
 from conditions import Grid
@@ -13,7 +14,8 @@ POSE = 6  # present; place in the actor's unit box (x, y); cosine and sine of it
 WAVES = (1, 2, 4)  # in the unit box: sine and cosine along x and y tell a place to the pixel, once the noise lets it be told
 KINDS, HUES = POSE, POSE + len(ACTORS)  # where each begins
 FINE = HUES + len(COLOURS)
-SIZE = FINE + 4 * len(WAVES)
+CAMERA = FINE + 4 * len(WAVES)  # which way it pans, and how far it is, from -1 to 1: of all tokens
+SIZE = CAMERA + 2
 REACH = 0.65  # of the unit box, from its middle
 LAYER = 2  # the block after which the head reads
 WEIGHT = 1.0  # of the head's loss
@@ -36,25 +38,21 @@ class Tap:
         self.hidden = output
 
 
-def poses(spec, frames):
-    """[actors, latent frames, 5] mean of tracks() over what each latent frame codes; frames: which the clip shows"""
-    t = np.array(tracks(spec))[:, frames]
-    later = t[:, 1:].reshape(len(t), -1, STEP_T, 5).mean(2)
-    return np.concatenate([t[:, :1], later], 1)
+def each(values):
+    """[latent frames, ...] means over what each latent frame codes, of [frames, ...]"""
+    later = values[1:].reshape(-1, STEP_T, *values.shape[1:]).mean(1)
+    return np.concatenate([values[:1], later])
 
 
-def targets(spec, loop=False):
-    """[tokens, SIZE] of a clip, zero where no actor is"""
+def targets(spec, frames):
+    """[tokens, SIZE] of a clip that shows these frames, zero but for the camera where no actor is"""
     grid, n = Grid((spec["width"], spec["height"]), spec["frames"]), spec["frames"]
-    frames = np.arange(n)
-    if loop:
-        frames = np.minimum(frames, n - 1 - frames)
     y, x = np.meshgrid(
         (np.arange(grid.height) + 0.5) * STEP_S, (np.arange(grid.width) + 0.5) * STEP_S, indexing="ij"
     )
     out = np.zeros((grid.latent_frames, grid.height, grid.width, SIZE), np.float32)
-    for a, pose in zip(spec["actors"], poses(spec, frames)):
-        px, py, turn, scale, _ = pose.T[..., None, None]
+    for a, track in zip(spec["actors"], tracks(spec, frames)):
+        px, py, turn, scale, _ = each(np.array(track)).T[..., None, None]
         size = a["size"] * scale
         dx, dy, cos, sin = (x - px) / size, (y - py) / size, np.cos(turn), np.sin(turn)
         u, v = (cos * dx + sin * dy) * (-1 if facing(a) else 1), cos * dy - sin * dx
@@ -68,6 +66,8 @@ def targets(spec, loop=False):
                 out[..., k][here] = value[here]
         out[..., KINDS + ACTORS.index(a["actor"])][here] = 1
         out[..., HUES + COLOURS.index(a["colour"])][here] = 1
+    pans = {"still": 0, "pan left": -1, "pan right": 1}[spec["camera"]]
+    out[..., CAMERA], out[..., CAMERA + 1] = pans, pans * (2 * each(frames / (n - 1)) - 1)[:, None, None]
     return torch.from_numpy(out.reshape(grid.tokens, SIZE))
 
 

@@ -2,16 +2,21 @@
 
 import glob, os
 import numpy as np, torch
+import binding
 from transformers import T5Tokenizer
-from captions import caption
-from conditions import GIVEN, TAIL, Batch, Grid
+from conditions import GIVEN, TAIL, Batch, Grid, going_on, mirrored
 from encode import EXTRA, SHARD, kind_of, spec, spread
 from make_tokenizer import MAXLEN
 
 TOKENS = 14400  # of latents in a batch, about: 32 square clips of 25 frames
 VARIANTS = 4  # captions a clip: two in English, two in French
-TWICE = 2  # times as often: clips that show two actors
-TEXT, STARTS = 0.55, 0.2  # batches with text alone, and with the first picture or frames given; in the others the last is
+OFTEN = 3, 2  # times as often: clips that show two actors, and those of a camera that pans
+# batches with text alone, with the first picture or frames given, and with the last of the clip before; in the others the last is
+TEXT, STARTS, ON = 0.5, 0.15, 0.15
+
+
+def often(s):
+    return OFTEN[0] if len(s["actors"]) > 1 else OFTEN[1] if s["camera"] != "still" else 1
 
 
 class Latents:
@@ -25,16 +30,15 @@ class Latents:
         for path in sorted(glob.glob(folder + "/*.npz")):
             first = int(os.path.basename(path)[:-4])
             specs = [spec(first, s) for s in range(first, first + SHARD)]
-            texts = [caption(s, v) for s in specs for v in range(VARIANTS)]
-            t = tokenizer(texts, padding="max_length", max_length=MAXLEN, return_tensors="pt")
             part = self.parts.setdefault(kind_of(first), {})
+            captions = [s for s in specs for _ in range(VARIANTS)], list(range(VARIANTS)) * SHARD
+            for name, value in zip(("ids", "mask", "told"), binding.told(tokenizer, *captions)):
+                part.setdefault(name, []).append(value.unflatten(0, (SHARD, VARIANTS)))
             with np.load(path) as z:
                 for k in z.files:
                     part.setdefault(k, []).append(((torch.from_numpy(z[k]).float() - mean) / std).half())
-            part.setdefault("often", []).append(torch.tensor([TWICE if len(s["actors"]) > 1 else 1 for s in specs]))
+            part.setdefault("often", []).append(torch.tensor([often(s) for s in specs]))
             part.setdefault("seed", []).append(torch.arange(first, first + SHARD))
-            part.setdefault("ids", []).append(t.input_ids.view(SHARD, VARIANTS, -1))
-            part.setdefault("mask", []).append(t.attention_mask.view(SHARD, VARIANTS, -1))
         self.parts = {kind: {k: torch.cat(v) for k, v in p.items()} for kind, p in self.parts.items()}
         for p in self.parts.values():
             p["drawn"] = torch.arange(len(p["clip"])).repeat_interleave(p.pop("often"))
@@ -54,8 +58,9 @@ class Latents:
 
     def captions(self, part, i, drop):
         v = torch.randint(0, VARIANTS, (len(i),), generator=self.g)
-        d = self.chance(len(i))[:, None] < drop
-        return torch.where(d, self.empty[0], part["ids"][i, v]), torch.where(d, self.empty[1], part["mask"][i, v])
+        d = (self.chance(len(i)) < drop)[:, None]
+        ids, mask, told = (part[name][i, v] for name in ("ids", "mask", "told"))
+        return torch.where(d, self.empty[0], ids), torch.where(d, self.empty[1], mask), told & ~d[..., None]
 
     def text(self, kind, b):
         """clips with nothing given"""
@@ -91,8 +96,18 @@ class Latents:
         part = self.parts[kind]
         j = self.draw(len(part["loop"]), b)
         z, grid = part["loop"][j].float(), Grid(*kind)
-        batch = Batch(grid, z, z[:, : grid.side].clone(), kind[1] - 1, loop=True)
+        batch = Batch(grid, z, z[:, : grid.side].clone(), kind[1] - 1, mirrored(kind[1]))
         batch.give(slice(None), GIVEN[1])
+        return batch, part, j * EXTRA
+
+    def on(self, kind, b):
+        """clips that go on from the last frames of others: from 9 of them, or from a picture"""
+        part = self.parts[kind]
+        j = self.draw(len(part["on"]), b)
+        batch = Batch(Grid(*kind), part["on"][j].float(), shows=going_on(kind[1]))
+        u = self.chance(b)
+        batch.give(u < 0.3, GIVEN[1])
+        batch.give(u >= 0.3, GIVEN[2])
         return batch, part, j * EXTRA
 
     def tails(self, kind, b):
@@ -110,8 +125,8 @@ class Latents:
         """front: may there be a condition in front of the clip?"""
         kind = self.kinds[torch.multinomial(torch.tensor(self.many).float(), 1, generator=self.g).item()]
         u = self.chance(1).item()
-        make = self.text if u < TEXT else self.starts if not front or u < TEXT + STARTS else None
-        if make is None:
+        make = self.text if u < TEXT else self.starts if u < TEXT + STARTS else self.on
+        if front and u > TEXT + STARTS + ON:
             u = self.chance(1).item()
             make = self.loops if u < 0.45 else self.ends if u < 0.9 else self.tails
         return make(kind, max(4, TOKENS // Grid(*kind).tokens))

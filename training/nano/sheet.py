@@ -3,8 +3,8 @@
 The contact sheet: 24 prompts, five frames of each, made by `prax generate` (generate.py)."""
 
 import sys
-import numpy as np
-from PIL import Image, ImageDraw
+import cairo, numpy as np
+from PIL import Image
 from generate import generate
 
 PROMPTS = """a red balloon rises over the sea at sunset
@@ -31,7 +31,22 @@ un cerf-volant rouge monte dans le ciel en plein jour
 une lanterne orange se balance dans la forêt la nuit
 un papillon jaune tourne en rond dans la prairie à la tombée de la nuit
 un avion en papier blanc glisse vers la gauche au-dessus du désert au crépuscule""".splitlines()
-SHOWN, COLUMNS, LINE = 5, 2, 14
+SHOWN, COLUMNS, LINE = 5, 2, 15
+
+
+def label(text, width):
+    surface = cairo.ImageSurface(cairo.FORMAT_RGB24, width, LINE)
+    c = cairo.Context(surface)
+    c.set_source_rgb(1, 1, 1)
+    c.paint()
+    c.set_source_rgb(0, 0, 0)
+    c.select_font_face("sans")
+    c.set_font_size(LINE - 2)
+    c.move_to(1, LINE - 3)
+    c.show_text(text)
+    surface.flush()
+    pixels = np.frombuffer(surface.get_data(), np.uint8).reshape(LINE, surface.get_stride() // 4, 4)
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :width, 2::-1]))
 
 
 def main():
@@ -42,7 +57,7 @@ def main():
         row = np.concatenate([clip[k] for k in np.linspace(0, len(clip) - 1, SHOWN).round().astype(int)], 1)
         tile = Image.new("RGB", (row.shape[1] + 8, row.shape[0] + LINE + 6), "white")
         tile.paste(Image.fromarray(row), (0, LINE))
-        ImageDraw.Draw(tile).text((1, 1), prompt, fill="black")
+        tile.paste(label(prompt, row.shape[1]), (0, 0))
         tiles.append(tile)
     w, h = tiles[0].size
     sheet = Image.new("RGB", (w * COLUMNS, h * (len(tiles) // COLUMNS)), "white")

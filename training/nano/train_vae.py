@@ -4,7 +4,6 @@ Trains the autoencoder in stages, each of which can be stopped (SIGTERM, SIGINT)
 
   linear   the linear start (linear_start.py), half a minute
   crops    crops of 9x64x64, half of them around an actor
-  clips    whole clips
   decoder  whole clips, the encoder as it is, noise on the latents as the denoiser will leave it
 
 The first step of a stage takes minutes: the pass is compiled. state.pt holds the autoencoder, the optimiser and the
@@ -19,15 +18,14 @@ from muon import Muon
 from vae import CHANNELS, make, psnr, reconstruct, tensor
 from world import LENGTHS, SHAPES, make_spec, render, tracks
 
-RATE = dict(crops=3e-4, clips=5e-5, decoder=5e-5)
-GATHER = dict(crops=1, clips=4, decoder=4)  # passes a step: one of crops holds eight, the others one clip
+RATE = dict(crops=3e-4, decoder=5e-5)
+GATHER = dict(crops=1, decoder=4)  # passes a step: one holds eight crops, or one clip
 MUON = 7  # times the rate, for the residual blocks' convolutions
-MINUTES = dict(linear=0, crops=60, clips=40, decoder=30)
+MINUTES = dict(linear=0, crops=60, decoder=50)
 CROP, CROP_FRAMES, NCROPS = 64, 9, 8
 POOL = 96  # clips in memory; at every second step one is replaced
-STEADY = 0.5  # times the mean change of the error from frame to frame: what flickers counts more than what is off
-KL = 2e-5  # times the mean KL of an element
-NOISE = 0.15  # of the latents in the stage `decoder`, at most, in standard deviations
+STEADY = 2.5  # times the mean change of the error from frame to frame: what flickers counts more than what is off
+NOISE = 0.15  # of the latents when the decoder is trained alone, at most, in standard deviations
 UNSEEN = 1000000
 
 
@@ -72,44 +70,28 @@ def score(vae, n=8, shapes=SHAPES[:1], frames=LENGTHS[0]):
 
 
 def passes(vae, stage):
-    """(pixels, noise) -> pixels, and but for crops the posterior's mean and log-variance"""
-
-    def reconstruct(x):
-        h = vae.encoder(x)
-        return vae.decoder(h[:, :CHANNELS])
-
-    def sampled(x, noise):
-        h = vae.encoder(x)
-        mean, logvar = h[:, :CHANNELS], h[:, CHANNELS : CHANNELS + 1]
-        return vae.decoder(mean + torch.exp(0.5 * logvar) * noise), mean, logvar
-
+    """pixels -> pixels"""
     if stage == "crops":
-        f = torch.compile(reconstruct, dynamic=False)
-        return lambda x, noise: (f(x), None, None)
-    if stage == "clips":
-        return torch.compile(sampled, dynamic=False)
+        return torch.compile(lambda x: vae.decoder(vae.encoder(x)[:, :CHANNELS]), dynamic=False)
     decoder = torch.compile(vae.decoder, dynamic=False)
 
-    def frozen(x, noise):
+    def frozen(x):
         with torch.no_grad():
             mean = vae.encoder(x)[:, :CHANNELS].float()
             much = NOISE * torch.rand(len(x), 1, 1, 1, 1) * mean.std((0, 2, 3, 4), keepdim=True)
-        return decoder((mean + much * noise).bfloat16()), None, None
+            noisy = (mean + much * torch.randn_like(mean)).bfloat16()
+        return decoder(noisy)
 
     return frozen
 
 
-def loss_of(forward, x, stage):
-    f, h, w = (x.shape[2] - 1) // 4 + 1, x.shape[3] // 16, x.shape[4] // 16
+def loss_of(forward, x):
     with torch.autocast("cpu", torch.bfloat16):
-        y, mean, logvar = forward(x, torch.randn(len(x), CHANNELS, f, h, w))
-    d = y.float() - x
+        d = forward(x).float() - x
     with torch.no_grad():  # what moves counts more than the scenery
         moves = F.avg_pool2d((x - x.mean(2, keepdim=True)).abs().amax(1), 5, 1, 2)[:, None]
         weight = 1 + 4 * (2 * moves).clamp(0, 1)
     loss = (d.abs() * weight).mean() + 2 * (d.square() * weight).mean() + STEADY * d.diff(dim=2).abs().mean()
-    if stage == "clips":
-        loss = loss + KL * 0.5 * (mean.float().square().mean() + (logvar.float().exp() - 1 - logvar.float()).mean())
     return loss, d.detach().square().mean().item() / 4
 
 
@@ -151,7 +133,7 @@ def main():
         opts[0].param_groups[0]["lr"], opts[1].param_groups[0]["lr"] = MUON * RATE[stage] * scale, RATE[stage] * scale
         vae.zero_grad(set_to_none=True)
         for _ in range(GATHER[stage]):
-            loss, mse = loss_of(forward, clips.batch(stage), stage)
+            loss, mse = loss_of(forward, clips.batch(stage))
             (loss / GATHER[stage]).backward()
         for p, channels in masks:
             if p.grad is not None:

@@ -1,6 +1,7 @@
 """The text encoder and the transformer while they are trained: optimisers, averaged weights, the state on disk."""
 
 import os, time, torch
+from collections import ChainMap
 from dit import make_dit, make_t5
 from interruptible import stop_on_signals, write
 from muon import Muon
@@ -12,14 +13,14 @@ SAVE_EVERY = 180  # seconds
 class Training:
     """named: all parameters, as they are being trained; ema: their running mean"""
 
-    def __init__(self, vocabulary, path, start=None, more={}):
-        """path: the state, gone on with if it is there; start: the state whose mean to begin from if not, where it has
-        such a parameter; more: networks by name that are trained along"""
+    def __init__(self, vocabulary, path, start=(), more={}):
+        """path: the state, gone on with if it is there; start: states to begin from if not, each parameter at its mean in the
+        first that has it; more: networks by name that are trained along"""
         self.path, self.t5, self.dit = path, make_t5(vocabulary), make_dit()
         nets = dict(t5=self.t5, dit=self.dit, **more)
         self.named = {f"{name}.{n}": p for name, net in nets.items() for n, p in net.named_parameters()}
         matrices = [
-            p for n, p in self.named.items() if p.ndim == 2 and "block" in n and "table" not in n and "relative" not in n
+            p for n, p in self.named.items() if p.ndim == 2 and n.startswith("dit.") and "block" in n and "table" not in n
         ]
         of_blocks = {id(p) for p in matrices}
         rest = [p for p in self.named.values() if id(p) not in of_blocks]
@@ -30,23 +31,21 @@ class Training:
             raw, ema = self.state.pop("raw"), self.state.pop("ema")
             for o, saved in zip(self.opts, self.state.pop("opts", [])):
                 o.load_state_dict(saved)
-        elif start:
-            known = torch.load(start)["ema"]
-            raw = ema = {n: known[n] if n in known and known[n].shape == p.shape else p for n, p in self.named.items()}
         else:
-            raw = ema = self.named
+            known = ChainMap(*(torch.load(s)["ema"] for s in start))
+            raw = ema = {n: known[n] if n in known and known[n].shape == p.shape else p for n, p in self.named.items()}
         for n, p in self.named.items():
             p.data.copy_(raw[n])
         self.ema = {n: ema[n].detach().clone().float() for n in self.named}
         self.dit.compile_repeated_blocks(dynamic=True)
         self.saved, self.stop = time.time(), stop_on_signals()
 
-    def steps(self, minutes, rate=1.0):
+    def steps(self, minutes):
         """the part of the time that is spent (core-minutes), once a step, while its gradients are to be made"""
         values, means = list(self.named.values()), list(self.ema.values())
         while self.state["spent"] < 60 * minutes and not self.stop:
             began, f = time.process_time(), self.state["spent"] / (60 * minutes)
-            scale = rate * min(1, (self.state["step"] + 1) / 60) * min(1, 1.4 * (1.01 - f))  # warm up, hold, decay
+            scale = min(1, (self.state["step"] + 1) / 60) * min(1, 1.4 * (1.01 - f))  # warm up, hold, decay
             for o, at in zip(self.opts, (MUON_RATE, ADAM_RATE)):
                 o.param_groups[0]["lr"] = at * scale
             for p in values:

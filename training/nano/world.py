@@ -109,7 +109,7 @@ def move(motion, u, room, beats):
         return (0, min(y, 64) * u * (-1 if motion == "rise" else 1), 0, 1, 0)
     if motion == "bounce":
         b = abs(math.sin(turn))
-        return (0, -min(y, 44) * b, 0, 1, 0.9 * max(0, 0.25 - b) * min(1, 8 * u, 8 - 8 * u))
+        return (0, -min(y, 44) * b, 0, 1, 0.9 * max(0, 0.25 - b) * min(1, 8 * u, abs(8 - 8 * u)))
     if motion == "spin":
         return (0, 0, turn, 1, 0)
     if motion == "grow":
@@ -123,11 +123,11 @@ def move(motion, u, room, beats):
     raise ValueError(motion)
 
 
-def path(a, room, frames):
-    """[(dx, dy, rotation, scale, squash)] of an actor, frame by frame"""
+def path(a, room, frames, at):
+    """[(dx, dy, rotation, scale, squash)] of an actor in a clip so long, at these of its frames"""
     beats = max(1, (frames - 1) // BEAT)
     out = []
-    for f in range(frames):
+    for f in at:
         u = f / (frames - 1)
         if a["then"] is None:
             out.append(move(a["motion"], u, room, beats))
@@ -147,15 +147,15 @@ def places(s):
     return [(0, 0, w / 2, h), (w / 2, 0, w / 2, h)]
 
 
-def tracks(s):
+def tracks(s, at=None):
     """for each actor its frames' (x, y, rotation, scale, squash), the path centred in the actor's part of the picture,
-    or a step beside that where there is room"""
+    or a step beside that where there is room. at: which frames; those behind the last go on as the clip ends"""
     out = []
     for a, (x0, y0, w, h) in zip(s["actors"], places(s)):
         grows = "grow" in (a["motion"], a["then"])
         size = a["size"] * (1.3 if grows else 1)  # of the largest picture
         room = max(0, w - size - 4), max(0, h - size - 4)
-        p = path(a, room, s["frames"])
+        p = path(a, room, s["frames"], range(s["frames"]))
         smallest = size / a["size"] / max(q[3] for q in p)
         xs, ys = [q[0] for q in p], [q[1] for q in p]
         free_x, free_y = room[0] - (max(xs) - min(xs)), room[1] - (max(ys) - min(ys))
@@ -165,7 +165,8 @@ def tracks(s):
             x += a["step"] * STEP
         elif free_y >= 2 * STEP:
             y += a["step"] * STEP
-        out.append([(x + q[0], y + q[1], q[2], q[3] * smallest, q[4]) for q in p])
+        shown = p if at is None else path(a, room, s["frames"], at)
+        out.append([(x + q[0], y + q[1], q[2], q[3] * smallest, q[4]) for q in shown])
     return out
 
 
@@ -174,20 +175,21 @@ def facing(a):
     return "left" in (a["motion"], a["then"]) and "right" not in (a["motion"], a["then"])
 
 
-def render(spec, every=1):
-    """every: draw only every so manyth frame"""
+def render(spec, every=1, at=None):
+    """every: draw only every so manyth frame; at: which frames, as in tracks()"""
     s = make_spec(spec) if isinstance(spec, int) else spec
     w, h, n = s["width"], s["height"], s["frames"]
-    out = np.empty((len(range(0, n, every)), h, w, 3), np.uint8)
+    at = range(0, n, every) if at is None else at
+    out = np.empty((len(at), h, w, 3), np.uint8)
     surface = cairo.ImageSurface(cairo.FORMAT_RGB24, w, h)
     c = cairo.Context(surface)
-    track = tracks(s)
-    for i, f in enumerate(range(0, n, every)):
+    track = tracks(s, at)
+    for i, f in enumerate(at):
         u, beat = f / (n - 1), f / BEAT
         camera = {"still": 0, "pan left": -1, "pan right": 1}[s["camera"]] * 32 * (u - 0.5)
         background(c, s, u, beat, camera)
         for a, frames in zip(s["actors"], track):
-            draw_actor(c, a["actor"], a["colour"], a["size"], frames[f], facing(a), beat)
+            draw_actor(c, a["actor"], a["colour"], a["size"], frames[i], facing(a), beat)
         weather(c, s, beat)
         surface.flush()
         pixels = np.frombuffer(surface.get_data(), np.uint8).reshape(h, surface.get_stride() // 4, 4)
