@@ -24,7 +24,7 @@ MUON = 7  # times the rate, for the residual blocks' convolutions
 MINUTES = dict(linear=0, crops=60, decoder=50)
 CROP, CROP_FRAMES, NCROPS = 64, 9, 8
 POOL = 96  # clips in memory; at every second step one is replaced
-STEADY = 2.5  # times the mean change of the error from frame to frame: what flickers counts more than what is off
+STEADY = 8.0  # times the mean change of the error from frame to frame: what flickers counts more than what is off
 NOISE = 0.15  # of the latents when the decoder is trained alone, at most, in standard deviations
 UNSEEN = 1000000
 
