@@ -10,8 +10,7 @@ from captions import parsed
 from make_tokenizer import MAXLEN
 from world import ACTORS, CAMERAS, COLOURS, MOTIONS
 
-FIRST, SECOND = 0, 1  # whose token it is
-KIND = 2
+KIND = 2  # where each begins; before it whose token it is, the first or the second actor's
 HUE = KIND + len(ACTORS)
 MOTION = HUE + len(COLOURS)
 THEN = MOTION + len(MOTIONS)
@@ -58,8 +57,8 @@ def error(said, target):
 
 def right(said, target):
     """of the actors' tokens: the shares that tell whose they are, and which kind, colour and motion"""
-    here = target[..., : SECOND + 1].any(-1)
-    parts = dict(whose=(FIRST, KIND), kind=(KIND, HUE), colour=(HUE, MOTION), motion=(MOTION, THEN))
+    here = target[..., :KIND].any(-1)
+    parts = dict(whose=(0, KIND), kind=(KIND, HUE), colour=(HUE, MOTION), motion=(MOTION, THEN))
     return {
         k: round((said[..., a:b].argmax(-1) == target[..., a:b].int().argmax(-1))[here].float().mean().item(), 3)
         for k, (a, b) in parts.items()

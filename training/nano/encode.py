@@ -57,14 +57,13 @@ def main():
     began, done = time.time(), 0
     for first in range(seed0, seed0 + n, SHARD):
         path = f"{out}/{first:07d}.npz"
-        specs, n_frames, z = [spec(first, s) for s in range(first, first + SHARD)], kind_of(first)[1], {}
-        some = specs[::EXTRA]
-        ways = dict(
-            clip=(specs, np.arange(n_frames)),
-            last=(specs, [n_frames - 1]),
-            loop=(some, mirrored(n_frames)),
-            tail=(some, np.arange(n_frames - TAIL, n_frames)),
-            on=(some, going_on(n_frames)),
+        n_frames, z = kind_of(first)[1], {}
+        ways = dict(  # of every so manyth seed, which frames
+            clip=(1, np.arange(n_frames)),
+            last=(1, [n_frames - 1]),
+            loop=(EXTRA, mirrored(n_frames)),
+            tail=(EXTRA, np.arange(n_frames - TAIL, n_frames)),
+            on=(EXTRA, going_on(n_frames)),
         )
         if os.path.exists(path):
             with np.load(path) as known:
@@ -72,11 +71,13 @@ def main():
         missing = ways.keys() - z.keys()
         if not missing:
             continue
+        length = [n_frames if k % EXTRA else ways["on"][1][-1] + 1 for k in range(SHARD)]
+        drawn = [render(spec(first, first + k), at=range(n)) for k, n in enumerate(length)]
         for name in missing:
-            of, frames = ways[name]
-            z[name] = means(vae, [render(s, at=frames) for s in of])
+            every, frames = ways[name]
+            z[name] = means(vae, [c[frames] for c in drawn[::every]])
         if first == seed0 and not os.path.exists(out + "/stats.pt"):
-            all_tokens, std = z["clip"].flatten(0, 1), tokens(encode(vae, [render(s) for s in specs[:BATCH]]).std)
+            all_tokens, std = z["clip"].flatten(0, 1), tokens(encode(vae, [c[:n_frames] for c in drawn[:BATCH]]).std)
             torch.save(
                 dict(mean=all_tokens.mean(0), std=all_tokens.std(0), posterior=std.mean((0, 1))), out + "/stats.pt"
             )

@@ -8,7 +8,7 @@ Likewise which way the camera pans."""
 import numpy as np, torch
 from conditions import Grid
 from vae import STEP_S, STEP_T
-from world import ACTORS, COLOURS, facing, tracks
+from world import ACTORS, COLOURS, facing, pan, tracks
 
 POSE = 6  # present; place in the actor's unit box (x, y); cosine and sine of its rotation; log of its scale
 WAVES = (1, 2, 4)  # in the unit box: sine and cosine along x and y tell a place to the pixel, once the noise lets it be told
@@ -66,8 +66,7 @@ def targets(spec, frames):
                 out[..., k][here] = value[here]
         out[..., KINDS + ACTORS.index(a["actor"])][here] = 1
         out[..., HUES + COLOURS.index(a["colour"])][here] = 1
-    pans = {"still": 0, "pan left": -1, "pan right": 1}[spec["camera"]]
-    out[..., CAMERA], out[..., CAMERA + 1] = pans, pans * (2 * each(frames / (n - 1)) - 1)[:, None, None]
+    out[..., CAMERA], out[..., CAMERA + 1] = pan(spec), pan(spec) * (2 * each(frames / (n - 1)) - 1)[:, None, None]
     return torch.from_numpy(out.reshape(grid.tokens, SIZE))
 
 

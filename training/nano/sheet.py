@@ -6,6 +6,7 @@ import sys
 import cairo, numpy as np
 from PIL import Image
 from generate import generate
+from world import pixels
 
 PROMPTS = """a red balloon rises over the sea at sunset
 a blue fish swims left by the sea during the day
@@ -44,9 +45,7 @@ def label(text, width):
     c.set_font_size(LINE - 2)
     c.move_to(1, LINE - 3)
     c.show_text(text)
-    surface.flush()
-    pixels = np.frombuffer(surface.get_data(), np.uint8).reshape(LINE, surface.get_stride() // 4, 4)
-    return Image.fromarray(np.ascontiguousarray(pixels[:, :width, 2::-1]))
+    return Image.fromarray(np.ascontiguousarray(pixels(surface)))
 
 
 def main():

@@ -2,9 +2,9 @@
 
 Trains the text encoder and the transformer together, by flow matching, on what encode.py wrote: text to video, and
 going on from pictures and clips, at all shapes and lengths. Stopped (SIGTERM, SIGINT) it saves and ends; called again
-it goes on where it was. start.pt: other states to begin from, the first
-that has a network: that of train_text.py, for one. work/tok is the tokenizer; data_folder/unseen,
-if it is there, holds clips to measure with."""
+it goes on where it was. start.pt: other states to begin from, of each network
+the first that has it, so that of train_text.py comes first. work/tok is the tokenizer; data_folder/unseen holds clips to
+measure with."""
 
 import os, sys
 import numpy as np, torch

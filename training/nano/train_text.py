@@ -13,13 +13,14 @@ from world import LENGTHS, make_spec
 
 RATE, BATCH = 2e-3, 32
 UNSEEN = 3000000
+OFTEN = 4  # times: captions of two actors
 KEEP = 10.0  # times the mean square error of what the encoder before said
 
 
-def captions(tokenizer, first, n, two):
-    """n clips' captions from this seed on; two: how often those of two actors are taken"""
+def captions(tokenizer, first, n):
+    """n clips' captions from this seed on"""
     specs = [make_spec(s, frames=LENGTHS[s % 2]) for s in range(first, first + n)]
-    specs = [s for s in specs for _ in range(two if len(s["actors"]) == 2 else 1)]
+    specs = [s for s in specs for _ in range(OFTEN if len(s["actors"]) == 2 else 1)]
     return binding.told(tokenizer, specs, range(len(specs)))
 
 
@@ -35,8 +36,8 @@ def main():
         before = make_t5(len(tokenizer))
         for n, p in before.named_parameters():
             p.data.copy_(known["t5." + n])
-    unseen = [x[-256:] for x in captions(tokenizer, UNSEEN, 1200, 4)]
-    ids, mask, target = captions(tokenizer, 0, 12000, 4)
+    unseen = [x[-256:] for x in captions(tokenizer, UNSEEN, 1200)]
+    ids, mask, target = captions(tokenizer, 0, 12000)
     nets = [("t5.", t5), ("binding.", head)]
     opt = torch.optim.AdamW([p for _, net in nets for p in net.parameters()], RATE, (0.9, 0.98), weight_decay=0.01)
     stop, step, began, moved = stop_on_signals(), 0, time.process_time(), torch.zeros(())

@@ -175,6 +175,18 @@ def facing(a):
     return "left" in (a["motion"], a["then"]) and "right" not in (a["motion"], a["then"])
 
 
+def pan(s):
+    """which way the camera goes: -1 left, 1 right, 0"""
+    return {"still": 0, "pan left": -1, "pan right": 1}[s["camera"]]
+
+
+def pixels(surface):
+    """a view of an RGB24 surface, [height, width, 3]"""
+    surface.flush()
+    rows = np.frombuffer(surface.get_data(), np.uint8).reshape(surface.get_height(), surface.get_stride() // 4, 4)
+    return rows[:, : surface.get_width(), 2::-1]
+
+
 def render(spec, every=1, at=None):
     """every: draw only every so manyth frame; at: which frames, as in tracks()"""
     s = make_spec(spec) if isinstance(spec, int) else spec
@@ -186,12 +198,9 @@ def render(spec, every=1, at=None):
     track = tracks(s, at)
     for i, f in enumerate(at):
         u, beat = f / (n - 1), f / BEAT
-        camera = {"still": 0, "pan left": -1, "pan right": 1}[s["camera"]] * 32 * (u - 0.5)
-        background(c, s, u, beat, camera)
+        background(c, s, u, beat, pan(s) * 32 * (u - 0.5))
         for a, frames in zip(s["actors"], track):
             draw_actor(c, a["actor"], a["colour"], a["size"], frames[i], facing(a), beat)
         weather(c, s, beat)
-        surface.flush()
-        pixels = np.frombuffer(surface.get_data(), np.uint8).reshape(h, surface.get_stride() // 4, 4)
-        out[i] = pixels[:, :w, 2::-1]
+        out[i] = pixels(surface)
     return out
