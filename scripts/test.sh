@@ -17,6 +17,8 @@ if ((status != 0)); then
   {
     echo "!!! the tests ($preset) failed. The log ($log) ends:"
     tail -n 80 "$log"
+    echo "!!! what failed, by the names that ctest, pytest and Playwright give it:"
+    grep -E '^ +[✘×] |^FAILED |\[  FAILED  \]|^ +[0-9]+ - .*\((Failed|Timeout|SEGFAULT|Subprocess aborted)\)' "$log" | cut -c 1-200 | tail -n 12
   } >&2
   exit "$status"
 fi

@@ -54,6 +54,20 @@ test('loop: the end meets the beginning', async ({ studio }) => {
   await expect(studio.getByRole('region', { name: 'Settings' })).toContainText('Loop')
 })
 
+test('the link to what is on its way stays until it is followed', async ({ studio }) => {
+  await studio.clock.install()
+  await studio.reload()
+  const form = await tool(studio, 'Loop')
+  await form.getByRole('button', { name: 'Make it' }).click()
+  const link = studio.getByRole('link', { name: 'Open it' })
+  await expect(link).toBeVisible()
+  await studio.clock.fastForward('10:00')
+  await expect(link).toBeVisible()
+  await link.click()
+  await expect(link).toHaveCount(0)
+  await expect(studio.getByRole('region', { name: 'Settings' })).toContainText('Loop')
+})
+
 test('trim and re-cut, with the keyboard', async ({ studio }) => {
   const form = await tool(studio, 'Trim and re-cut')
   const end = form.getByRole('slider', { name: 'Part 1: To' })

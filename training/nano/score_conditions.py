@@ -17,8 +17,6 @@ from PIL import Image
 from captions import caption
 from world import make_spec, render
 
-CALL = dict(width=128, height=128, num_frames=25, frame_rate=12, num_inference_steps=20, guidance_scale=3.0)
-CALL |= dict(max_sequence_length=48, output_type="np")
 SEED0 = 4000000
 ALLOWED = 3.0  # dB
 
@@ -37,6 +35,8 @@ def pictures(v):
 
 class Models:
     def __init__(self, folder):
+        with open(folder + "/praxinoscope.json") as f:
+            self.call = json.load(f)["defaults"] | dict(output_type="np")
         text = LTXPipeline.from_pretrained(folder, torch_dtype=torch.float32)
         self.vae = text.vae
         parts = text.components
@@ -48,7 +48,7 @@ class Models:
 
     def run(self, name, prompt, seed, **kw):
         g = torch.Generator().manual_seed(seed)
-        return np.asarray(getattr(self, name)(prompt=prompt, generator=g, **CALL, **kw).frames)[0]
+        return np.asarray(getattr(self, name)(prompt=prompt, generator=g, **self.call, **kw).frames)[0]
 
     @torch.no_grad()
     def reconstruct(self, picture):
@@ -88,7 +88,7 @@ def main():
         for part, picture in (("loop", real), ("own", None)):
             if part in parts:
                 picture = picture or pictures(a[:1])[0]
-                v = m.run("condition", prompt, k, conditions=[LTXVideoCondition(picture, None, i) for i in (0, 24)])
+                v = m.run("condition", prompt, k, conditions=[LTXVideoCondition(picture, None, i) for i in (0, m.call["num_frames"] - 1)])
                 near(part + ": last to first", psnr(v[-1], v[0]), steps(v))
                 row[part + ": furthest from the first"] = min(psnr(f, v[0]) for f in v)  # a still clip would loop too
         rows.append(row)

@@ -236,7 +236,8 @@ class Studio {
   say(kind: Notice['kind'], text: string, link?: Notice['link']): void {
     const notice = { id: ++this.#notices, kind, text, link }
     this.notices = [...this.notices.slice(-3), notice]
-    if (kind === 'done') setTimeout(() => this.dismiss(notice.id), noticeTime)
+    // What can be acted upon waits for that, however long somebody takes.
+    if (kind === 'done' && !link) setTimeout(() => this.dismiss(notice.id), noticeTime)
   }
   dismiss(id: number): void {
     this.notices = this.notices.filter((notice) => notice.id !== id)
