@@ -11,6 +11,7 @@ using Kind = DatabaseProblem::Kind;
 
 //! By the class of the SQLSTATE (PostgreSQL 15, appendix A).
 Kind kind_of(const std::string& state) {
+  if (state.empty()) return Kind::transient;  // libpqxx's word for an answer that never came: the server has gone away
   if (state == "53100") return Kind::full;
   if (state == "25P03") return Kind::transient;               // this process was stopped in the middle of a transaction
   for (const char* passing : {"08", "40", "53", "55", "57"})  // connection, conflict, resources, locks, operator
