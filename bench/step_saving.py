@@ -2,7 +2,7 @@
 """What sparing steps costs and saves with the embedded model: frames of several prompts against those of a run that spares
 nothing (PSNR of all frames together), and the seconds of the denoiser. Prints a row of docs/benchmarks.md for each setting.
 
-usage: python3 bench/step_saving.py --prax build/release/apps/prax/prax [--prompts 16] [--steps 20] SETTINGS...
+usage: python3 bench/step_saving.py --prax build/release/apps/prax/prax [--prompts 16] [--steps 20] [--guidance 3] SETTINGS...
        SETTINGS is what is given to `prax generate`, like " --cache first-block --set cache_threshold=0.1" (the space
        keeps it from being read as an option of this script)
 needs: numpy
@@ -17,20 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-SUBJECTS = ["a red balloon rises over the sea at sunset", "a blue ball bounces on the grass",
-            "a white sailboat drifts across a lake", "a yellow kite flies in a cloudy sky",
-            "a green car drives along a road at night", "snow falls on a dark forest",
-            "waves roll onto a beach at noon", "a candle burns in a dark room",
-            "a bird flies over the mountains at dawn", "an orange fish swims in clear water",
-            "smoke rises from a chimney in winter", "a wheel turns slowly on a black background",
-            "clouds drift over a desert", "a purple flower opens in the morning",
-            "rain runs down a window", "a paper boat floats on a river"]
+PROMPTS = (Path(__file__).parent.parent / "training/nano/prompts.txt").read_text().splitlines()
 
 
-def generate(prax, prompt, seed, steps, settings, folder):
+def generate(options, prompt, seed, settings, folder):
     out = Path(folder) / "clip.npy"
-    lines = subprocess.run([prax, "generate", prompt, "--seed", str(seed), "--steps", str(steps), "--json", "-o", str(out),
-                            *settings], check=True, capture_output=True, text=True).stdout.splitlines()
+    command = [options.prax, "generate", prompt, "--seed", str(seed), "--steps", str(options.steps),
+               "--guidance", str(options.guidance), "--json", "-o", str(out), *settings]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return np.load(out).astype(np.float64), json.loads(lines[-1])
 
 
@@ -41,20 +35,21 @@ def psnr(error):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--prax", default="build/release/apps/prax/prax")
-    parser.add_argument("--prompts", type=int, default=len(SUBJECTS))
+    parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--guidance", type=float, default=3)
     parser.add_argument("settings", nargs="+")
     options = parser.parse_args()
     print("| settings | calls that run whole | PSNR | worst clip | denoising |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
-        prompts = list(enumerate(SUBJECTS[: options.prompts]))
-        plain = [generate(options.prax, p, i, options.steps, [], folder) for i, p in prompts]
+        prompts = list(enumerate(PROMPTS[: options.prompts]))
+        plain = [generate(options, p, i, [], folder) for i, p in prompts]
         for text in options.settings:
             errors, seconds, plain_seconds, whole, spared = [], 0, 0, 0, 0
             for i, prompt in prompts:
                 # Again and in turns, so that both meet the same machine.
-                plain_seconds += generate(options.prax, prompt, i, options.steps, [], folder)[1]["stages"]["denoise"]
-                frames, result = generate(options.prax, prompt, i, options.steps, shlex.split(text), folder)
+                plain_seconds += generate(options, prompt, i, [], folder)[1]["stages"]["denoise"]
+                frames, result = generate(options, prompt, i, shlex.split(text), folder)
                 errors.append(np.mean((frames - plain[i][0]) ** 2))
                 seconds += result["stages"]["denoise"]
                 calls = result.get("denoiser_calls", {"whole": 0, "spared": 0})

@@ -71,9 +71,9 @@ export async function queued(page: Page, settings: Record<string, unknown> = {})
   return answer.id
 }
 
-export async function finished(page: Page, id: string): Promise<void> {
+export async function finished(page: Page, id: string, timeout = patience): Promise<void> {
   await expect
-    .poll(() => page.evaluate(async (it) => (await (await fetch(`/v1/videos/${it}`)).json()).status, id), { timeout: patience })
+    .poll(() => page.evaluate(async (it) => (await (await fetch(`/v1/videos/${it}`)).json()).status, id), { timeout })
     .toBe('completed')
 }
 

@@ -31,7 +31,7 @@ test('shape, length, seed and steps are those that were chosen', async ({ studio
   await studio.getByRole('group', { name: 'Shape' }).getByRole('radio').nth(1).check({ force: true })
   const size = await studio.getByRole('group', { name: 'Shape' }).getByRole('radio').nth(1).inputValue()
   await studio.getByRole('slider', { name: 'Length' }).press('ArrowLeft')
-  await expect(studio.getByText('17 frames')).toBeVisible()
+  await expect(studio.getByText('21 frames')).toBeVisible()
   await studio.getByLabel('Seed', { exact: true }).fill('42')
   await studio.getByText('Finer settings').click()
   await studio.getByLabel('Steps').fill('2')
@@ -40,7 +40,7 @@ test('shape, length, seed and steps are those that were chosen', async ({ studio
   await studio.getByRole('link', { name: prompt, exact: true }).first().click()
   const settings = studio.getByRole('region', { name: 'Settings' })
   await expect(settings).toContainText(size.replace('x', ' × '))
-  await expect(settings).toContainText('17')
+  await expect(settings).toContainText('21')
   await expect(settings).toContainText('42')
 })
 

@@ -28,7 +28,7 @@ def ids(answer):
 def test_models_say_what_they_do(browser):
     answer = browser.json("GET", "/prax/v1/models")
     nano = next(model for model in answer["data"] if model["id"] == "nano")
-    assert nano["default_size"] == "128x128" and nano["default_steps"] == 20 and nano["default_guidance"] == 3.0
+    assert nano["default_size"] == "128x128" and nano["default_steps"] == 8 and nano["default_guidance"] == 1.0
     assert "sora-2" in nano["aliases"] and nano["weights_bytes"] > 1e6 and answer["memory_bytes"] > 1e9
     assert nano["can"]["extend_before"] and nano["can"]["loop"] and nano["can"]["negative_prompt"]
     shapes = {shape["name"]: shape["size"] for shape in nano["shapes"]}

@@ -8,7 +8,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string clip(const fs::path& out, const std::string& more) {
-  return "generate 'a red balloon rises over the sea' --seed 7 --steps 8 -o " + out.string() + " " + more;
+  return "generate 'a red balloon rises over the sea' --seed 7 --steps 8 --guidance 3 -o " + out.string() + " " + more;
 }
 
 TEST(Cache, SaysWhatItSpared) {

@@ -19,8 +19,8 @@ TEST(Catalog, HoldsTheEmbeddedModelUnderTheApisNames) {
   const ModelCatalog catalog = ModelCatalog::embedded();
   const auto own = catalog.resolve("nano").value();
   EXPECT_FALSE(own.by_alias);
-  EXPECT_EQ(own.model->limits.size_multiple, 32);
-  EXPECT_EQ(own.model->limits.frame_group, 8);
+  EXPECT_EQ(own.model->limits.size_multiple, 16);
+  EXPECT_EQ(own.model->limits.frame_group, 4);
   EXPECT_TRUE(own.model->limits.extends_clips);
   for (const char* name : {"sora-2", "sora-2-pro", "sora-2-2025-12-08"}) {
     const auto alias = catalog.resolve(name).value();

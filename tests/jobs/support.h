@@ -77,7 +77,7 @@ constexpr bool sanitized = true;  // a step takes ten times as long
 #else
 constexpr bool sanitized = false;
 #endif
-constexpr std::chrono::seconds patience(sanitized ? 120 : 10);
+constexpr std::chrono::seconds patience(sanitized ? 300 : 60);
 
 //! Waits until it is true, at most as long as our patience is.
 template <typename Test>

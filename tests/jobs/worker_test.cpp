@@ -249,7 +249,7 @@ TEST_P(WorkerTest, AWorkerThatLostItsLeasePublishesNothing) {
 }
 
 TEST_P(WorkerTest, TellsOfItsProgress) {
-  const NewJob job = quick(sanitized ? 6 : 60);
+  const NewJob job = quick(sanitized ? 6 : 30);
   create(*store_, job);
   options_.report_every = Milliseconds(10);
   std::thread worker([&] { work(); });
@@ -307,7 +307,7 @@ TEST_P(WorkerTest, WhatCannotBeFailsWithAReason) {
     const char* says;
   };
   const Case cases[] = {
-      {[](NewJob& j) { j.settings.width = 100; }, "invalid_input", "96 or 128"},
+      {[](NewJob& j) { j.settings.width = 100; }, "invalid_input", "96 or 112"},
       {[](NewJob& j) { j.settings.image = "absent"; }, "invalid_input", "absent"},
       {[](NewJob& j) {
          j.inputs = {{"video", "inputs/gone/a.mp4", "video/mp4", 1, ""}};

@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 TEST(Limits, OfTheEmbeddedModelAreItsOwn) {
   const Limits l = limits(embedded_model_path());
   EXPECT_EQ(l.family, "LTX-Video");
-  EXPECT_EQ(l.size_multiple, 32);
-  EXPECT_EQ(l.frame_group, 8);
+  EXPECT_EQ(l.size_multiple, 16);
+  EXPECT_EQ(l.frame_group, 4);
   EXPECT_EQ(l.frame_offset, 1);
   EXPECT_GE(l.most_pixels, int64_t{l.width} * l.height);
   EXPECT_GE(l.most_frames, l.frames);

@@ -1,37 +1,15 @@
 """usage: sheet.py model_folder out.png
 
-The contact sheet: 24 prompts, five frames of each, made by `prax generate` (generate.py)."""
+The contact sheet: the prompts of prompts.txt, five frames of each, made by `prax generate` (generate.py)."""
 
 import sys
+from pathlib import Path
 import cairo, numpy as np
 from PIL import Image
 from generate import generate
 from world import pixels
 
-PROMPTS = """a red balloon rises over the sea at sunset
-a blue fish swims left by the sea during the day
-a yellow star spins in space at night
-a green rocket climbs upwards among the planets at night
-a white sailboat drifts right over the sea on a bright day
-a purple butterfly circles above the flowery hills by day
-an orange kite swings in the cloudy sky in daylight
-a pink whale bounces over the sea at night
-a crimson car moves right in the city at night
-a golden lantern floats up over the city at night
-a green paper plane glides to the right over the mountains at sunset
-a blue bird circles in the forest at dusk
-a red kite sinks down in the desert as day turns to night
-a white star grows in the forest at night in the snow
-an orange balloon goes up in the snowy mountains by day while it snows
-a purple car drifts left in the city during the day in the rain
-a red balloon rises while a blue fish swims left over the meadow by day
-a yellow bird circles and a pink star spins in the sky at sunset
-a blue rocket first rises, then spins in space at night
-une baleine bleue saute de haut en bas sur la mer la nuit
-un cerf-volant rouge monte dans le ciel en plein jour
-une lanterne orange se balance dans la forêt la nuit
-un papillon jaune tourne en rond dans la prairie à la tombée de la nuit
-un avion en papier blanc glisse vers la gauche au-dessus du désert au crépuscule""".splitlines()
+PROMPTS = Path(__file__).with_name("prompts.txt").read_text().splitlines()
 SHOWN, COLUMNS, LINE = 5, 2, 15
 
 

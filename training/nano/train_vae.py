@@ -21,11 +21,13 @@ from world import LENGTHS, SHAPES, make_spec, render, tracks
 RATE = dict(crops=3e-4, decoder=5e-5)
 GATHER = dict(crops=1, decoder=4)  # passes a step: one holds eight crops, or one clip
 MUON = 7  # times the rate, for the residual blocks' convolutions
-MINUTES = dict(linear=0, crops=60, decoder=50)
+MINUTES = dict(linear=0, crops=60, decoder=120)
 CROP, CROP_FRAMES, NCROPS = 64, 9, 8
 POOL = 96  # clips in memory; at every second step one is replaced
-STEADY = 8.0  # times the mean change of the error from frame to frame: what flickers counts more than what is off
-NOISE = 0.15  # of the latents when the decoder is trained alone, at most, in standard deviations
+STEADY = 4.0  # times the mean change of the error from frame to frame: what flickers counts more than what is off
+STILL = 2  # times as much where the picture itself changes less than CHANGE of black to white
+CHANGE = 0.01
+NOISE = 0.15  # of the latents when the decoder is trained alone, at most, in standard deviations; mostly far less
 UNSEEN = 1000000
 
 
@@ -78,7 +80,7 @@ def passes(vae, stage):
     def frozen(x):
         with torch.no_grad():
             mean = vae.encoder(x)[:, :CHANNELS].float()
-            much = NOISE * torch.rand(len(x), 1, 1, 1, 1) * mean.std((0, 2, 3, 4), keepdim=True)
+            much = NOISE * torch.rand(len(x), 1, 1, 1, 1) ** 4 * mean.std((0, 2, 3, 4), keepdim=True)
             noisy = (mean + much * torch.randn_like(mean)).bfloat16()
         return decoder(noisy)
 
@@ -91,7 +93,8 @@ def loss_of(forward, x):
     with torch.no_grad():  # what moves counts more than the scenery
         moves = F.avg_pool2d((x - x.mean(2, keepdim=True)).abs().amax(1), 5, 1, 2)[:, None]
         weight = 1 + 4 * (2 * moves).clamp(0, 1)
-    loss = (d.abs() * weight).mean() + 2 * (d.square() * weight).mean() + STEADY * d.diff(dim=2).abs().mean()
+        steady = torch.where(x.diff(dim=2).abs().amax(1, keepdim=True) < 2 * CHANGE, STEADY * STILL, STEADY)
+    loss = (d.abs() * weight).mean() + 2 * (d.square() * weight).mean() + (d.diff(dim=2).abs() * steady).mean()
     return loss, d.detach().square().mean().item() / 4
 
 

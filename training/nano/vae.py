@@ -58,9 +58,9 @@ def encode(vae, clips):
 
 
 @torch.no_grad()
-def reconstruct(vae, clips):
-    """uint8 clips after a way through the autoencoder"""
-    with torch.autocast("cpu", torch.bfloat16):
+def reconstruct(vae, clips, exact=False):
+    """uint8 clips after a way through the autoencoder, in bf16 or exactly"""
+    with torch.autocast("cpu", torch.bfloat16, enabled=not exact):
         return pixels(vae.decode(vae.encode(tensor(clips)).latent_dist.mode()).sample.float())
 
 
