@@ -24,7 +24,7 @@ def test_a_killed_worker_is_followed_at_the_last_saved_step(serve, work, tmp_pat
     server = serve(tmp_path / "data", "--workers", "0")
     key = server.key()["key"]
     client = server.client(key)
-    steps = 600  # many times as long as there is between two saves
+    steps = 300  # several times as long as there is between two saves
     settings = {"prompt": "a red balloon rises over the sea", "extra_body": {"seed": 5, "steps": steps}}
 
     calm, worker = client.videos.create(**settings), work(server.data)
