@@ -88,7 +88,8 @@ def main():
         for part, picture in (("loop", real), ("own", None)):
             if part in parts:
                 picture = picture or pictures(a[:1])[0]
-                v = m.run("condition", prompt, k, conditions=[LTXVideoCondition(picture, None, i) for i in (0, m.call["num_frames"] - 1)])
+                ends = [LTXVideoCondition(picture, None, i) for i in (0, m.call["num_frames"] - 1)]
+                v = m.run("condition", prompt, k, conditions=ends)
                 near(part + ": last to first", psnr(v[-1], v[0]), steps(v))
                 row[part + ": furthest from the first"] = min(psnr(f, v[0]) for f in v)  # a still clip would loop too
         rows.append(row)
