@@ -49,7 +49,7 @@ def test_a_full_disk_with_everything_on_it(serve, work, small_disk):
     client = server.client(server.key()["key"], max_retries=0)
 
     def create(**more):
-        return client.videos.create(prompt=PROMPT, extra_body={"seed": 5, "steps": 100}, **more)
+        return client.videos.create(prompt=PROMPT, extra_body={"seed": 5, "steps": 30}, **more)
     worker = work(data, "--retry-after", "1", "--max-attempts", "1000")
     expected = client.videos.download_content(wait(client, create().id).id).read()
     accepted = [create().id for _ in range(3)]
@@ -84,7 +84,7 @@ def test_a_full_disk_of_results(serve, work, small_disk, tmp_path):
     worker = work(data, *results, "--retry-after", "1", "--max-attempts", "2")
     kept = wait(client, create().id).id
     expected = client.videos.download_content(kept).read()
-    rendering = create(steps=150).id
+    rendering = create(steps=45).id
     until(lambda: client.videos.retrieve(rendering).progress > 10)
     small_disk.fill()
 
