@@ -1,6 +1,7 @@
 #include "server/reservations.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -9,7 +10,8 @@ namespace {
 
 class Reserved : public ::testing::Test {
 protected:
-  Reserved() : file_(std::filesystem::path(::testing::TempDir()) / "reservations.db") {
+  Reserved()
+      : file_(std::filesystem::path(::testing::TempDir()) / ("reservations-" + std::to_string(::getpid()) + ".db")) {
     std::filesystem::remove(file_);
     store_ = jobs::open_store(file_.string());
   }

@@ -1,6 +1,7 @@
 #include "server/settings.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -10,7 +11,7 @@ namespace prax::server {
 namespace {
 
 std::filesystem::path write_file(const std::string& text) {
-  const auto path = std::filesystem::path(::testing::TempDir()) / "settings_test.toml";
+  const auto path = std::filesystem::path(::testing::TempDir()) / ("settings-" + std::to_string(::getpid()) + ".toml");
   std::ofstream(path) << text;
   return path;
 }
