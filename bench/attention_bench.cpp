@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/isa.h"
+#include "kernels/kernels.h"
 #include "kernels/roofline.h"
 
 namespace {
@@ -34,8 +35,10 @@ struct Problem {
   bool masked;
 };
 
-void attention(benchmark::State& state, Isa isa, DType dtype, const Problem& problem) {
+//! As in a network whose weights have this dtype.
+void attention(benchmark::State& state, Isa isa, DType weights, const Problem& problem) {
   kernels::set_isa(isa);
+  const DType dtype = kernels::activation_dtype(weights);
   const auto& s = problem.shape;
   const int64_t width = s.heads * s.head_dim;
   std::mt19937 random(1);
@@ -67,8 +70,9 @@ void attention(benchmark::State& state, Isa isa, DType dtype, const Problem& pro
   a.out_token_stride = width;
   a.out_head_stride = s.head_dim;
   a.scale = 1 / std::sqrt(static_cast<float>(s.head_dim));
+  a.integers = weights == DType::i8;
   if (problem.masked) a.key_bias = key_bias.data();
-  const double peak = peak_of(isa, dtype);
+  const double peak = peak_of(isa, weights);
   for (auto _ : state) kernels::attention(a);
   const double flops = 4.0 * static_cast<double>(s.batch * s.query_tokens * s.key_tokens * width);
   state.counters["FLOPS"] =
@@ -87,9 +91,10 @@ const Problem problems[] = {
 
 int main(int argc, char** argv) {
   for (Isa isa : kernels::available_isas())
-    for (DType dtype : {DType::bf16, DType::f32})
+    for (DType dtype : {DType::bf16, DType::f32, DType::i8})
       for (const Problem& p : problems) {
-        if (dtype == DType::f32 && (isa == Isa::avx512_bf16 || isa == Isa::amx)) continue;  // avx512's
+        // f32 is avx512's, and attention is of integers only where there is no bf16.
+        if (dtype != DType::bf16 && (isa == Isa::avx512_bf16 || isa == Isa::amx)) continue;
         const std::string name =
             "attention/" + std::string(kernels::name_of(isa)) + "/" + std::string(name_of(dtype)) + "/" + p.name;
         benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& s) { attention(s, isa, dtype, p); })

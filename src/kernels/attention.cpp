@@ -20,10 +20,12 @@ const AttentionKernel& attention_kernel();
 #if defined(__x86_64__)
 namespace avx2 {
 const AttentionKernel& attention_kernel();
-}
+const AttentionKernel& integer_attention_kernel();
+}  // namespace avx2
 namespace avx512 {
 const AttentionKernel& attention_kernel();
-}
+const AttentionKernel& integer_attention_kernel();
+}  // namespace avx512
 namespace avx512_bf16 {
 const AttentionKernel& attention_kernel();
 }
@@ -37,13 +39,15 @@ namespace {
 //! Packed keys and values of the heads in work together stay below this (one head always goes).
 constexpr int64_t packed_limit = int64_t{64} << 20;
 
-const AttentionKernel& kernel_for(DType dtype) {
+const AttentionKernel& kernel_for(const AttentionArguments& a) {
+  [[maybe_unused]] const DType dtype = a.dtype;
+  [[maybe_unused]] const bool integers = a.integers && a.shape.head_dim <= most_integer_channels;
   switch (isa()) {
 #if defined(__x86_64__)
     case Isa::avx2:
-      return avx2::attention_kernel();
+      return integers ? avx2::integer_attention_kernel() : avx2::attention_kernel();
     case Isa::avx512:
-      return avx512::attention_kernel();
+      return integers ? avx512::integer_attention_kernel() : avx512::attention_kernel();
     case Isa::avx512_bf16:
       return dtype == DType::bf16 ? avx512_bf16::attention_kernel() : avx512::attention_kernel();
     case Isa::amx:
@@ -121,7 +125,7 @@ void attention(const AttentionArguments& arguments) {
 
   // Heads go through in rounds: their keys and values are packed once, then all their query blocks use them while
   // they are in the cache. A round is as many heads as it takes to keep all threads busy.
-  const AttentionKernel& kernel = kernel_for(arguments.dtype);
+  const AttentionKernel& kernel = kernel_for(arguments);
   const int64_t query_blocks = ceil_div(shape.query_tokens, kernel.query_block);
   const int64_t key_blocks = ceil_div(shape.key_tokens, kernel.key_block);
   const int64_t bytes = kernel.packed_bytes(shape.key_tokens, shape.head_dim);

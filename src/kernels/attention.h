@@ -23,6 +23,8 @@ struct AttentionArguments {
   void* out = nullptr;  //!< must not overlap the operands
   int64_t out_batch_stride = 0, out_token_stride = 0, out_head_stride = 0;
   float scale = 1;
+  //! Products of integers may serve where the ISA has none of bf16: for networks whose weights are int8.
+  bool integers = false;
   //! [batch, key_tokens], added to the scores: 0, or -10000 or -infinity for masked keys. May be null.
   const float* key_bias = nullptr;
   //! [heads, query_tokens, key_tokens], added to the scores (T5's relative positions). May be null.
@@ -34,7 +36,9 @@ struct AttentionArguments {
 //! al. 2022, arXiv:2205.14135).
 //!
 //! f32: every product and the softmax in f32. bf16: products of bf16 summed in f32, the softmax in f32, probabilities
-//! rounded to bf16 before they meet V where the ISA multiplies bf16, the result rounded to bf16.
+//! rounded to bf16 before they meet V where the ISA multiplies bf16, the result rounded to bf16. Integers have 13 bits
+//! of each query, key (11 where heads have 256 channels) and, beside the largest of 128 keys, probability, and 12 of
+//! each channel of 128 values; their sums are exact and the softmax is f32.
 //! A query all of whose keys are masked with -infinity gives zeros, as do no keys at all. The result does not depend
 //! on the number of threads. Throws Error(internal) for another dtype, missing operands or negative extents.
 void attention(const AttentionArguments& arguments);

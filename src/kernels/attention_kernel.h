@@ -7,6 +7,9 @@
 //! What attention.cpp asks of one ISA. The kernels see one head at a time and one thread.
 namespace prax::kernels {
 
+//! Attention by integers takes heads of so many channels at most.
+constexpr int64_t most_integer_channels = 256;
+
 //! One head of one batch element; strides in elements from token to token.
 struct AttentionHead {
   DType dtype = DType::f32;

@@ -66,19 +66,30 @@ void for_blocks(int64_t m, int64_t n, int64_t tile_rows, int64_t tile_columns, F
 }
 
 //! The epilogue of one tile, while it is still in L1.
-inline void finish_tile(const float* c, int64_t c_stride, int64_t row, int64_t column, const Block& block,
-                        const MatmulKernel& kernel, const Epilogue& e) {
+inline void finish_tile(const KernelTable& table, const float* c, int64_t c_stride, int64_t row, int64_t column,
+                        const Block& block, const MatmulKernel& kernel, const Epilogue& e) {
   if (row >= block.rows) return;
-  kernels().epilogue(c + row * c_stride + column, c_stride, std::min<int64_t>(kernel.rows, block.rows - row),
-                     std::min<int64_t>(kernel.columns, block.columns - column),
-                     e.at(block.row + row, block.column + column));
+  table.epilogue(c + row * c_stride + column, c_stride, std::min<int64_t>(kernel.rows, block.rows - row),
+                 std::min<int64_t>(kernel.columns, block.columns - column),
+                 e.at(block.row + row, block.column + column));
 }
 
-//! Asks for the share of the next panel that this tile's time can hide.
-inline void prefetch_share(const void* panel, int64_t bytes, int64_t tile, int64_t tiles) {
-  constexpr int64_t line = 64;
-  const int64_t lines = bytes / line, begin = lines * tile / tiles, end = lines * (tile + 1) / tiles;
-  for (int64_t i = begin; i < end; ++i) __builtin_prefetch(static_cast<const char*>(panel) + i * line, 0, 2);
-}
+//! Asks for the next panel while tiles use the one before it, with each tile for the share that its time can hide.
+class PanelAhead {
+public:
+  PanelAhead() = default;
+  PanelAhead(const void* panel, int64_t bytes, int64_t tiles)
+      : at_(static_cast<const char*>(panel)), end_(at_ + bytes), share_(round_up(blocks_of(bytes, tiles), line)) {}
+
+  void ask() {
+    for (const char* to = at_ + std::min<int64_t>(share_, end_ - at_); at_ < to; at_ += line)
+      __builtin_prefetch(at_, 0, 2);
+  }
+
+private:
+  static constexpr int64_t line = 64;
+  const char *at_ = nullptr, *end_ = nullptr;
+  int64_t share_ = 0;
+};
 
 }  // namespace prax::kernels

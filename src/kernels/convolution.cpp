@@ -38,6 +38,7 @@ void transform_kernel(const float* g, float (&u)[winograd_taps]) {
 void matmul_taps(std::span<const void* const> group_base, const int64_t* segment_offset, int64_t m, int64_t a_stride,
                  const PackedMatrix& w, const Epilogue& e) {
   const MatmulKernel& kernel = w.kernel();
+  const KernelTable& table = kernels();
   const int64_t depth = w.padded_depth(0);
   const int64_t panel_bytes = w.segments() * depth * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
   const size_t a_size = size_of(kernel.a_dtype);
@@ -50,12 +51,14 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
       for (int64_t column = 0; column < block.columns; column += kernel.columns) {
         const int64_t index = (block.column + column) / kernel.columns;
         const void* panel = w.panel(index, g);
-        const bool next = column + kernel.columns < block.columns;
+        PanelAhead ahead;
+        if (column + kernel.columns < block.columns)
+          ahead = {w.panel(index + 1, g), panel_bytes, padded_rows / kernel.rows};
         for (int64_t row = 0; row < padded_rows; row += kernel.rows) {
-          if (next) prefetch_share(w.panel(index + 1, g), panel_bytes, row / kernel.rows, padded_rows / kernel.rows);
+          ahead.ask();
           kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset,
                       static_cast<int>(w.segments()), depth, panel, c + row * c_stride + column, c_stride, g > 0);
-          if (g + 1 == w.groups()) finish_tile(c, c_stride, row, column, block, kernel, e);
+          if (g + 1 == w.groups()) finish_tile(table, c, c_stride, row, column, block, kernel, e);
         }
       }
     }
@@ -134,13 +137,13 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
           for (int64_t tap = 0; tap < winograd_taps; ++tap)
             for (int64_t j = column; j < last; j += kernel.columns) {
               const void* panel = w.panel(j / kernel.columns, picture, chunk, tap);
-              const void* ahead = nullptr;
+              PanelAhead ahead;
               if (far && j + kernel.columns < last)
-                ahead = w.panel(j / kernel.columns + 1, picture, chunk, tap);
+                ahead = {w.panel(j / kernel.columns + 1, picture, chunk, tap), panel_bytes, rows / kernel.rows};
               else if (far && tap + 1 < winograd_taps)
-                ahead = w.panel(column / kernel.columns, picture, chunk, tap + 1);
+                ahead = {w.panel(column / kernel.columns, picture, chunk, tap + 1), panel_bytes, rows / kernel.rows};
               for (int64_t row = 0; row < rows; row += kernel.rows) {
-                if (ahead) prefetch_share(ahead, panel_bytes, row / kernel.rows, rows / kernel.rows);
+                ahead.ask();
                 kernel.tile(a + static_cast<size_t>(tap * a_tap + row * w.chunk()) * a_size, w.chunk(), &offset, 1,
                             w.chunk(), panel, c + tap * c_tap + row * c_stride + (j - column), c_stride, more);
               }

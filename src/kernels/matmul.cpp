@@ -34,8 +34,8 @@ void copy_rows(const void* a, DType a_dtype, int64_t a_stride, int64_t rows, int
 
 //! A panel of W for (panel, group): packed before, or packed now.
 using PanelAt = std::function<const void*(int64_t panel, int64_t group)>;
-//! Asks for a share (`tile` of `tiles`) of what that panel will be read from.
-using PrefetchPanel = std::function<void(int64_t panel, int64_t group, int64_t tile, int64_t tiles)>;
+//! Asks for a share (`tile` of `tiles`) of the rows that a panel will be packed from.
+using PrefetchRows = std::function<void(int64_t panel, int64_t group, int64_t tile, int64_t tiles)>;
 
 //! One product of the sum A W^T + ...
 struct Operand {
@@ -43,13 +43,14 @@ struct Operand {
   DType a_dtype;
   int64_t a_stride, k;
   PanelAt panel_at;
-  PrefetchPanel prefetch;
+  PrefetchRows prefetch;  //!< empty where panels are packed already
 };
 
 //! Adds one operand's product to a block of C, or makes it the block's first; the last operand's call finishes the
 //! tiles.
 void add_product(const Operand& o, const Block& block, const MatmulKernel& kernel, float* c, int64_t c_stride,
                  bool first, const Epilogue* finish) {
+  const KernelTable& table = kernels();
   const int64_t group_depth = kernel.depth_block, groups = blocks_of(o.k, group_depth);
   const int64_t padded_rows = round_up(block.rows, kernel.rows);
   const size_t a_size = size_of(kernel.a_dtype);
@@ -74,28 +75,25 @@ void add_product(const Operand& o, const Block& block, const MatmulKernel& kerne
       const int64_t index = (block.column + column) / kernel.columns;
       const void* panel = o.panel_at(index, g);
       const bool next = column + kernel.columns < block.columns;
+      PanelAhead ahead;
+      if (next && !o.prefetch)
+        ahead = {o.panel_at(index + 1, g), padded * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype)),
+                 tiles};
       const int64_t no_offset = 0;
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t row = tile * kernel.rows;
-        if (next) o.prefetch(index + 1, g, tile, tiles);
+        ahead.ask();
+        if (next && o.prefetch) o.prefetch(index + 1, g, tile, tiles);
         kernel.tile(rows + static_cast<size_t>(row * pitch) * a_size, pitch, &no_offset, 1, padded, panel,
                     c + row * c_stride + column, c_stride, !first || g > 0);
-        if (finish && g + 1 == groups) finish_tile(c, c_stride, row, column, block, kernel, *finish);
+        if (finish && g + 1 == groups) finish_tile(table, c, c_stride, row, column, block, kernel, *finish);
       }
     }
   }
 }
 
 Operand operand_of(const void* a, DType a_dtype, int64_t a_stride, const PackedMatrix& w) {
-  return {a,
-          a_dtype,
-          a_stride,
-          w.depth(),
-          [&w](int64_t panel, int64_t group) { return w.panel(panel, group); },
-          [&w](int64_t panel, int64_t group, int64_t tile, int64_t tiles) {
-            const int64_t element = static_cast<int64_t>(size_of(w.dtype()));
-            prefetch_share(w.panel(panel, group), w.padded_depth(group) * w.kernel().columns * element, tile, tiles);
-          }};
+  return {a, a_dtype, a_stride, w.depth(), [&w](int64_t panel, int64_t group) { return w.panel(panel, group); }, {}};
 }
 
 void matmul_blocks(const Operand& product, const Addend* addend, int64_t m, int64_t n, const MatmulKernel& kernel,
@@ -215,8 +213,7 @@ void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, 
     const int64_t k0 = group * kernel.depth_block, depth = std::min<int64_t>(kernel.depth_block, k - k0);
     const int64_t element = static_cast<int64_t>(size_of(source.dtype()));
     for (int64_t row = count * tile / tiles; row < count * (tile + 1) / tiles; ++row)
-      prefetch_share(static_cast<const char*>(source.raw()) + ((first + row) * k + k0) * element, depth * element, 0,
-                     1);
+      PanelAhead(static_cast<const char*>(source.raw()) + ((first + row) * k + k0) * element, depth * element, 1).ask();
   };
   matmul_blocks({a, a_dtype, a_stride, k, pack_panel, prefetch}, addend, m, n, kernel, e);
 }

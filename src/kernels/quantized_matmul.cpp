@@ -166,7 +166,8 @@ void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const Qu
   if (a.depth() != w.depth())
     throw Error(ErrorKind::internal,
                 "a product of rows of " + std::to_string(a.depth()) + " with weights of " + std::to_string(w.depth()));
-  const ByteKernel& kernel = kernels().int8;
+  const KernelTable& table = kernels();
+  const ByteKernel& kernel = table.int8;
   const int64_t groups = blocks_of(w.depth(), kernel.depth_block);
   for_blocks(count, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
@@ -180,10 +181,11 @@ void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const Qu
       for (int64_t column = 0; column < block.columns; column += kernel.columns) {
         const int64_t index = (block.column + column) / kernel.columns;
         const void* panel = w.panel(index, g);
-        const void* next = column + kernel.columns < block.columns ? w.panel(index + 1, g) : nullptr;
+        PanelAhead ahead;
+        if (column + kernel.columns < block.columns) ahead = {w.panel(index + 1, g), depth * kernel.columns, tiles};
         for (int64_t tile = 0; tile < tiles; ++tile) {
           const int64_t row = tile * kernel.rows;
-          if (next) prefetch_share(next, depth * kernel.columns, tile, tiles);
+          ahead.ask();
           int32_t* at = c + row * c_stride + column;
           kernel.tile(static_cast<const char*>(a.row(first + block.row + row)) + k0 * element, a.pitch(), depth, panel,
                       at, c_stride, g > 0);
@@ -191,10 +193,10 @@ void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const Qu
           // The epilogue of one tile, while it is still in L1.
           const int64_t rows = std::min<int64_t>(kernel.rows, block.rows - row);
           const int64_t columns = std::min<int64_t>(kernel.columns, block.columns - column);
-          kernels().dequantize(at, c_stride, rows, columns, a.facts() + first + block.row + row, kernel.b_offset,
-                               w.scales() + block.column + column);
-          kernels().epilogue(reinterpret_cast<const float*>(at), c_stride, rows, columns,
-                             e.at(block.row + row, block.column + column));
+          table.dequantize(at, c_stride, rows, columns, a.facts() + first + block.row + row, kernel.b_offset,
+                           w.scales() + block.column + column);
+          table.epilogue(reinterpret_cast<const float*>(at), c_stride, rows, columns,
+                         e.at(block.row + row, block.column + column));
         }
       }
     }

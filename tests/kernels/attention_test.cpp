@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct Problem {
   DType dtype;
   std::vector<float> q, k, v, key_bias, score_bias;
   float scale = 1;
+  bool integers = false;
 };
 
 float rounded(float x, DType dtype) { return dtype == DType::bf16 ? float(bfloat16(x)) : x; }
@@ -88,6 +90,7 @@ std::vector<float> run(const Problem& p, Layout in = {}, Layout out = {}) {
   a.out_token_stride = o.operand.token_stride;
   a.out_head_stride = o.operand.head_stride;
   a.scale = p.scale;
+  a.integers = p.integers;
   if (!p.key_bias.empty()) a.key_bias = p.key_bias.data();
   if (!p.score_bias.empty()) a.score_bias = p.score_bias.data();
   attention(a);
@@ -105,6 +108,60 @@ std::vector<float> run(const Problem& p, Layout in = {}, Layout out = {}) {
     }
   return result;
 }
+
+//! What rounding to integers may do to the result of one query: six standard deviations of the rounding of all
+//! operands, each even over the steps that attention.h tells. `score` are its scores, of `size` keys; q, k and v its
+//! head's, with `stride` from token to token.
+class IntegerSteps {
+public:
+  IntegerSteps(const Problem& p, const float* q, const float* k, const float* v, const std::vector<double>& score)
+      : p_(p), v_(v), score_(score), stride_(p.shape.heads * p.shape.head_dim) {
+    const double most_channel = std::floor(std::sqrt(0x1p31 / static_cast<double>(std::max<int64_t>(64, dim()))));
+    for (int64_t j = 0; j < p.shape.key_tokens; ++j) {
+      double variance = 0;
+      const double query_step = largest(q, 1) / most_channel, key_step = largest(k + j * stride_, 1) / most_channel;
+      for (int64_t c = 0; c < dim(); ++c)
+        variance += std::pow(query_step * k[j * stride_ + c], 2) + std::pow(key_step * q[c], 2);
+      score_error_ = std::max(score_error_, 6 * std::sqrt(variance / 12) * std::abs(p.scale));
+    }
+  }
+
+  //! Of channel c, where weights sum to `total` times that of `most`, the largest score.
+  double allowed(int64_t c, double most, double total, double absolute) const {
+    constexpr int64_t block = 128;
+    double variance = 0, largest_value = 0;
+    for (int64_t first = 0; first < p_.shape.key_tokens; first += block) {
+      const int64_t end = std::min(p_.shape.key_tokens, first + block);
+      double weight = 0, value = 0;
+      for (int64_t j = first; j < end; ++j) {
+        weight = std::max(weight, std::exp(score_[static_cast<size_t>(j)] - most) / total);
+        value = std::max(value, std::abs(double(v_[j * stride_ + c])));
+      }
+      largest_value = std::max(largest_value, value);
+      for (int64_t j = first; j < end; ++j) {
+        const double own = std::exp(score_[static_cast<size_t>(j)] - most) / total;
+        variance += std::pow(weight / 8191 * v_[j * stride_ + c], 2) + std::pow(value / 2047 * own, 2);
+        variance += std::pow(weight / 8191 * absolute, 2);  // of the sum that all is divided by
+      }
+    }
+    const double of_scores = score_error_ < 0.1 ? std::expm1(2 * score_error_) * absolute : 2 * largest_value;
+    return of_scores + 6 * std::sqrt(variance / 12) + 1e-5 * absolute;
+  }
+
+private:
+  int64_t dim() const { return p_.shape.head_dim; }
+  double largest(const float* x, int64_t step) const {
+    double most = 0;
+    for (int64_t c = 0; c < dim(); ++c) most = std::max(most, std::abs(double(x[c * step])));
+    return most;
+  }
+
+  const Problem& p_;
+  const float* v_;
+  const std::vector<double>& score_;
+  int64_t stride_;
+  double score_error_ = 0;
+};
 
 //! Compares with the formula in double. What f32 cannot avoid is allowed: scores are off by some units of the sum of
 //! their terms' sizes, and weights by that; bf16 rounds the probabilities and the result to 8 bits.
@@ -136,16 +193,21 @@ void expect_right(const Problem& p, const std::vector<float>& out) {
           if (x > -inf) size = std::max(size, absolute + std::abs(x));
         }
         double total = 0;
-        for (double& x : score) total += x = most > -inf ? std::exp(x - most) : 0;
+        for (double x : score) total += most > -inf ? std::exp(x - most) : 0;
+        const auto head = [&](const std::vector<float>& x) { return x.data() + (b * s.key_tokens * s.heads + h) * d; };
+        std::optional<IntegerSteps> steps;
+        if (p.integers && total > 0) steps.emplace(p, q, head(p.k), head(p.v), score);
         for (int64_t c = 0; c < d; ++c) {
           double want = 0, absolute = 0;
           for (int64_t j = 0; j < s.key_tokens && total > 0; ++j) {
             const double v = p.v[static_cast<size_t>(((b * s.key_tokens + j) * s.heads + h) * d + c)];
-            want += score[static_cast<size_t>(j)] / total * v;
-            absolute += score[static_cast<size_t>(j)] / total * std::abs(v);
+            const double weight = std::exp(score[static_cast<size_t>(j)] - most) / total;
+            want += weight * v;
+            absolute += weight * std::abs(v);
           }
           double allowed = (1e-6 + 2.5e-7 * size) * absolute + 1e-37;
           if (p.dtype == DType::bf16) allowed += 0x1p-8 * 1.01 * (absolute + std::abs(want));
+          if (steps) allowed += steps->allowed(c, most, total, absolute);
           const float got = out[static_cast<size_t>(((b * s.query_tokens + i) * s.heads + h) * d + c)];
           const double ratio = std::isfinite(got) ? std::abs(got - want) / allowed : inf;
           if (ratio > worst) {
@@ -161,6 +223,7 @@ void expect_right(const Problem& p, const std::vector<float>& out) {
 struct Case {
   Isa isa;
   DType dtype;
+  bool integers = false;
 };
 
 class Attention : public testing::TestWithParam<Case> {
@@ -170,7 +233,11 @@ protected:
     set_isa(available_isas().back());
     set_thread_count(0);
   }
-  Problem make(AttentionShape s, int seed = 1, float spread = 1) { return problem(s, GetParam().dtype, seed, spread); }
+  Problem make(AttentionShape s, int seed = 1, float spread = 1) {
+    Problem p = problem(s, GetParam().dtype, seed, spread);
+    p.integers = GetParam().integers;
+    return p;
+  }
 };
 
 TEST_P(Attention, HeadDimensions) {
@@ -307,7 +374,8 @@ TEST_P(Attention, GrowingScores) {
 TEST_P(Attention, DominantKeyIsCopied) {
   Problem p = make({1, 2, 45, 1, 72}, 30);
   std::vector<float> out = run(p);
-  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], p.v[i % (2 * 72)]) << i;
+  expect_right(p, out);
+  for (size_t i = 0; i < out.size() && !p.integers; ++i) ASSERT_EQ(out[i], p.v[i % (2 * 72)]) << i;
 
   p = make({1, 1, 33, 700, 64}, 31);
   for (size_t c = 0; c < 64; ++c) {
@@ -315,7 +383,8 @@ TEST_P(Attention, DominantKeyIsCopied) {
     p.k[555 * 64 + c] = rounded(p.q[c] * 30, p.dtype);
   }
   out = run(p);
-  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], p.v[555 * 64 + i % 64]) << i;
+  expect_right(p, out);
+  for (size_t i = 0; i < out.size() && !p.integers; ++i) ASSERT_EQ(out[i], p.v[555 * 64 + i % 64]) << i;
 }
 
 TEST_P(Attention, NegativeAndZeroScale) {
@@ -360,17 +429,26 @@ TEST_P(Attention, NaNIsNotHidden) {
   const std::vector<float> out = run(p);
   EXPECT_TRUE(std::isnan(out[16]));
   EXPECT_FALSE(std::isnan(out[0]));
+  p = make({1, 1, 4, 40, 16}, 27);
+  p.v[33 * 16 + 3] = NAN;
+  const std::vector<float> of_value = run(p);
+  EXPECT_TRUE(std::isnan(of_value[3]));
+  p = make({1, 1, 4, 40, 16}, 28);
+  p.k[33 * 16 + 3] = NAN;
+  for (const float x : run(p)) EXPECT_TRUE(std::isnan(x));
 }
 
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (Isa isa : available_isas())
-    for (DType dtype : {DType::f32, DType::bf16}) all.push_back({isa, dtype});
+    for (const bool integers : {false, true})
+      for (DType dtype : {DType::f32, DType::bf16}) all.push_back({isa, dtype, integers});
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, Attention, testing::ValuesIn(cases()), [](const auto& param_info) {
-  return std::string(name_of(param_info.param.isa)) + "_" + std::string(prax::name_of(param_info.param.dtype));
+  return std::string(name_of(param_info.param.isa)) + "_" + std::string(prax::name_of(param_info.param.dtype)) +
+         (param_info.param.integers ? "_integers" : "");
 });
 
 TEST(AttentionErrors, RefusesWhatItCannotDo) {

@@ -12,7 +12,7 @@ constexpr int rows = 6, vectors = 2, columns = vectors * LANES;
 const KernelTable kernel_table{
     Isa::avx2,
     {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
-    {rows, columns, 1, 256, DType::f32, DType::bf16, tile_f32<rows, vectors, uint16_t>, pack_rows<columns, uint16_t>},
+    {rows, columns, unrolled, 256, DType::f32, DType::bf16, tile_f32<rows, vectors, BfloatPair>, pack_pairs<columns>},
     byte_kernel_of_pairs<rows, vectors>,
     epilogue,
     norm,

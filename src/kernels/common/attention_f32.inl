@@ -6,14 +6,6 @@
 
 namespace {
 
-inline Floats larger(Floats a, Floats b) { return select_less(a, b, b, a); }
-
-inline float largest(Floats v) {
-  float m = v[0];
-  for (int i = 1; i < LANES; ++i) m = m < v[i] ? v[i] : m;
-  return m;
-}
-
 //! e^x for x <= 0 to about 1 ulp, and exactly 0 where e^x would be denormal (-infinity above all).
 inline Floats exp_of_negative(Floats x) { return select_less(x, splat(-87.3f), Floats{}, exp(x)); }
 
@@ -33,6 +25,19 @@ inline void put_channels(T* to, Floats v, int64_t left) {
     store(to, v);
   } else {
     store_some(to, v, left);
+  }
+}
+
+//! One query's result: weighted sums of values over the sum of the weights.
+inline void write_row(const prax::kernels::AttentionHead& h, int64_t query, const float* sums, float total) {
+  const int64_t at = query * h.out_stride;
+  for (int64_t c = 0; c < h.head_dim; c += LANES) {
+    const Floats v = total > 0 ? load(sums + c) / total : total != total ? splat(total) : Floats{};
+    if (h.dtype == prax::DType::f32) {
+      put_channels(static_cast<float*>(h.out) + at + c, v, h.head_dim - c);
+    } else {
+      put_channels(static_cast<uint16_t*>(h.out) + at + c, v, h.head_dim - c);
+    }
   }
 }
 
@@ -124,7 +129,7 @@ struct AttentionF32 {
       store(s + k, p);
       total += p;
     }
-    const float factor = exp_of_negative(splat(old - shift))[0];
+    const float factor = old == shift ? 1.0f : exp_of_negative(splat(old - shift))[0];
     store(sums, load(sums) * factor + total);
     return factor;
   }
@@ -176,19 +181,7 @@ struct AttentionF32 {
       }
     }
 
-    for (int64_t r = 0; r < rows; ++r) {
-      const float total = sum(load(sums + r * LANES));
-      const float* o = outputs + r * wide;
-      const int64_t at = (begin + r) * h.out_stride;
-      for (int64_t c = 0; c < dim; c += LANES) {
-        const Floats v = total > 0 ? load(o + c) / total : total != total ? splat(total) : Floats{};
-        if (h.dtype == prax::DType::f32) {
-          put_channels(static_cast<float*>(h.out) + at + c, v, dim - c);
-        } else {
-          put_channels(static_cast<uint16_t*>(h.out) + at + c, v, dim - c);
-        }
-      }
-    }
+    for (int64_t r = 0; r < rows; ++r) write_row(h, begin + r, outputs + r * wide, sum(load(sums + r * LANES)));
   }
 
   static constexpr prax::kernels::AttentionKernel kernel{QUERIES, KEYS, packed_bytes, scratch_bytes, pack, run};

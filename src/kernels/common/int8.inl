@@ -1,15 +1,10 @@
-// Products of int8 for ISAs without byte products of their own: A widened to 16 bits, pairs of k multiplied and added
-// (PMADDWD). And what all ISAs share: packing, quantising a row, turning exact sums back into f32.
+// int8: packing, quantising a row, turning exact sums back into f32; and the products of ISAs that have none of bytes.
 
 #pragma once
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 #include <cmath>
 
-#include "kernels/common/vector.inl"
+#include "kernels/common/pairs.inl"
 
 namespace {
 
@@ -28,64 +23,6 @@ void pack_bytes(const int8_t* w, int64_t w_stride, int64_t n, int64_t k, int64_t
       }
 }
 
-#if defined(__AVX512BW__)
-typedef __m512i Sums;
-inline Sums pairs_of(const void* b) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(b))); }
-inline Sums multiply_pairs(Sums sum, Sums a, Sums b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
-inline Sums splat_pair(int32_t pair) { return _mm512_set1_epi32(pair); }
-#elif defined(__AVX2__)
-typedef __m256i Sums;
-inline Sums pairs_of(const void* b) { return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(b))); }
-inline Sums multiply_pairs(Sums sum, Sums a, Sums b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
-inline Sums splat_pair(int32_t pair) { return _mm256_set1_epi32(pair); }
-#else
-typedef Ints Sums;
-inline Sums pairs_of(const void* b) {  // two bytes a lane, widened
-  const auto* bytes = static_cast<const int8_t*>(b);
-  Sums v;
-  for (int i = 0; i < LANES; ++i) v[i] = (bytes[2 * i] & 0xffff) | bytes[2 * i + 1] << 16;
-  return v;
-}
-inline Sums multiply_pairs(Sums sum, Sums a, Sums b) {
-  const Sums low = (a << 16 >> 16) * (b << 16 >> 16), high = (a >> 16) * (b >> 16);
-  return sum + low + high;
-}
-inline Sums splat_pair(int32_t pair) { return pair - Sums{}; }
-#endif
-
-//! ROWS x (VECTORS * LANES) products of i16 rows with i8 panels in pairs of k.
-template <int ROWS, int VECTORS>
-void tile_pairs(const void* a_raw, int64_t a_stride, int64_t depth, const void* b_raw, int32_t* c, int64_t c_stride,
-                bool accumulate) {
-  Sums sums[ROWS][VECTORS];
-#pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) {
-      sums[r][v] = Sums{};
-      if (accumulate) std::memcpy(&sums[r][v], c + r * c_stride + v * LANES, sizeof(Sums));
-    }
-  const auto* a = static_cast<const int16_t*>(a_raw);
-  const char* b = static_cast<const char*>(b_raw);
-  for (int64_t k = 0; k < depth; k += 2, b += int64_t{2} * VECTORS * LANES) {
-    Sums columns[VECTORS];
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) columns[v] = pairs_of(b + 2 * v * LANES);
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) {
-      int32_t pair;
-      std::memcpy(&pair, a + r * a_stride + k, 4);
-      const Sums row = splat_pair(pair);
-#pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) sums[r][v] = multiply_pairs(sums[r][v], row, columns[v]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) std::memcpy(c + r * c_stride + v * LANES, &sums[r][v], sizeof(Sums));
-}
-
 template <int ROWS, int VECTORS>
 constexpr prax::kernels::ByteKernel byte_kernel_of_pairs{
     ROWS,
@@ -94,15 +31,8 @@ constexpr prax::kernels::ByteKernel byte_kernel_of_pairs{
     512,
     DType::i16,
     0,
-    tile_pairs<ROWS, VECTORS>,
+    tile_pairs<ROWS, VECTORS, int8_t>,
     pack_bytes<VECTORS * LANES, 2, 0>};
-
-template <typename T>
-void store_integers(T* out, Ints v) {
-  typedef T Narrow __attribute__((vector_size(LANES * sizeof(T))));
-  const Narrow narrow = __builtin_convertvector(v, Narrow);
-  std::memcpy(out, &narrow, sizeof narrow);
-}
 
 template <typename In, typename Out>
 QuantizedRow quantize_row(const In* x, int64_t count, Out* out) {

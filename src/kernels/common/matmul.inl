@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/common/vector.inl"
 #if defined(__AVX512F__)
 #include "kernels/common/transpose.inl"
@@ -9,10 +11,54 @@
 
 namespace {
 
-//! ROWS x (VECTORS * LANES) products; B panels are [k][columns], f32 or bf16.
+//! Panels of weights are [k][columns], or [k / 2][columns] of pairs.
+struct BfloatPair {
+  uint16_t even, odd;
+};
+template <typename B>
+constexpr int depth_of = sizeof(B) == sizeof(BfloatPair) && !std::is_same_v<B, float> ? 2 : 1;
+
+template <typename B>
+inline Floats weights_at(const B* b, int64_t k, int64_t columns, int64_t column) {
+  return load(b + k * columns + column);
+}
+//! A pair's first half moves up; its second is a float once the other is gone.
+inline Floats weights_at(const BfloatPair* b, int64_t k, int64_t columns, int64_t column) {
+  Words pair;
+  std::memcpy(&pair, b + k / 2 * columns + column, sizeof pair);
+  return (Floats)(k % 2 ? pair & 0xffff0000u : pair << 16);
+}
+
+//! sums += a weights
+template <int VECTORS>
+inline void multiply_add(const float* a, const Floats (&weights)[VECTORS], Floats (&sums)[VECTORS]) {
+  const Floats row = splat(*a);
+#pragma GCC unroll 4
+  for (int v = 0; v < VECTORS; ++v) sums[v] += row * weights[v];
+}
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+//! The same in three instructions: of 16 registers the sums take 12, and GCC, left alone, copies some of them about.
+inline void multiply_add(const float* a, const Floats (&weights)[2], Floats (&sums)[2]) {
+  Floats row;
+  asm volatile(
+      "vbroadcastss %[a], %[row]\n\t"
+      "vfmadd231ps %[w0], %[row], %[s0]\n\t"
+      "vfmadd231ps %[w1], %[row], %[s1]"
+      : [s0] "+x"(sums[0]), [s1] "+x"(sums[1]), [row] "=&x"(row)
+      : [a] "m"(*a), [w0] "x"(weights[0]), [w1] "x"(weights[1]));
+}
+//! Of k, between two jumps: instructions count where two threads share a core.
+constexpr int unrolled = 4;
+#else
+constexpr int unrolled = 1;
+#endif
+
+//! ROWS x (VECTORS * LANES) products; B is float, uint16_t (bf16) or BfloatPair.
 template <int ROWS, int VECTORS, typename B>
 void tile_f32(const void* a_raw, int64_t a_stride, const int64_t* segment_offset, int segments, int64_t depth,
               const void* b_raw, float* c, int64_t c_stride, bool accumulate) {
+  constexpr int columns = VECTORS * LANES;
   Floats sums[ROWS][VECTORS];
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
@@ -21,17 +67,31 @@ void tile_f32(const void* a_raw, int64_t a_stride, const int64_t* segment_offset
   const B* b = static_cast<const B*>(b_raw);
   for (int s = 0; s < segments; ++s) {
     const float* a = static_cast<const float*>(a_raw) + segment_offset[s];
-    for (int64_t k = 0; k < depth; ++k, b += VECTORS * LANES) {
-      Floats columns[VECTORS];
+    const float* lower = a + ROWS / 2 * a_stride;  // a second pointer, so that addresses need few registers
+    const auto step = [&](int i) __attribute__((always_inline)) {
+      Floats weights[VECTORS];
 #pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) columns[v] = load(b + v * LANES);
+      for (int v = 0; v < VECTORS; ++v) weights[v] = weights_at(b, i, columns, v * LANES);
 #pragma GCC unroll 16
-      for (int r = 0; r < ROWS; ++r) {
-        const Floats row = splat(a[r * a_stride + k]);
+      for (int r = 0; r < ROWS; ++r)
+        multiply_add((r < ROWS / 2 ? a + r * a_stride : lower + (r - ROWS / 2) * a_stride) + i, weights, sums[r]);
+    };
+    const auto advance = [&](int count) __attribute__((always_inline)) {
+      a += count;
+      lower += count;
+      b += count / depth_of<B> * columns;
+    };
+    int64_t k = 0;
+    for (; k + unrolled <= depth; k += unrolled) {
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) sums[r][v] += row * columns[v];
-      }
+      for (int i = 0; i < unrolled; ++i) step(i);
+      advance(unrolled);
     }
+    if constexpr (unrolled > 1 && depth_of<B> == 1)
+      for (; k < depth; ++k) {
+        step(0);
+        advance(1);
+      }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)

@@ -3,7 +3,7 @@
 
 #pragma once
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -81,9 +81,27 @@ inline Floats select_less(Floats a, Floats b, Floats yes, Floats no) {
   return (Floats)(((Ints)yes & mask) | ((Ints)no & ~mask));
 }
 
+//! The larger of each lane; that of `a` where either is not a number.
+inline Floats larger(Floats a, Floats b) {
+#if defined(__AVX2__) && !defined(__AVX512F__)  // from the comparison, GCC makes two instructions
+  return (Floats)_mm256_max_ps((__m256)b, (__m256)a);
+#else
+  return select_less(a, b, b, a);
+#endif
+}
+
+//! The largest lane.
+inline float largest(Floats v) {
+  float lanes[LANES];
+  store(lanes, v);
+  for (int step = LANES / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) lanes[i] = lanes[i] < lanes[i + step] ? lanes[i + step] : lanes[i];
+  return lanes[0];
+}
+
 //! e^x to about 1 ulp: x = n ln 2 + r, a polynomial for e^r (Cephes expf), then the exponent.
 inline Floats exp(Floats x) {
-  x = select_less(x, splat(-87.3f), splat(-87.3f), x);
+  x = larger(x, splat(-87.3f));
   x = select_less(splat(88.3f), x, splat(88.3f), x);
   const Floats magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const Floats n = (x * 1.44269504088896341f + magic) - magic;

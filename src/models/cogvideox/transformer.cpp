@@ -154,6 +154,7 @@ Tensor Transformer::attend(const Tensor& qkv) const {
   a.out_token_stride = out.dim(1);
   a.out_head_stride = head;
   a.scale = 1.0f / std::sqrt(static_cast<float>(head));
+  a.integers = dtype_ == DType::i8;
   kernels::attention(a);
   return out;
 }

@@ -179,6 +179,7 @@ Tensor Transformer::attend(const Tensor& q, const void* k, const void* v, int64_
   a.out_head_stride = config_.attention_head_dim;
   a.scale = 1.0f / std::sqrt(static_cast<float>(config_.attention_head_dim));
   a.key_bias = key_bias;
+  a.integers = dtype_ == DType::i8;
   kernels::attention(a);
   return out;
 }

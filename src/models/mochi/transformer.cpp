@@ -335,6 +335,7 @@ void Transformer::attention(const Block& block, Tensor& video, Tensor& text, con
   a.out_token_stride = attended.dim(1);
   a.out_head_stride = head_dim;
   a.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  a.integers = dtype_ == DType::i8;
   kernels::attention(a);
   qkv = qkv_video = qkv_text = Tensor();
 

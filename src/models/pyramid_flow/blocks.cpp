@@ -39,6 +39,7 @@ void attend(const BlockShape& shape, const Sequence& sequence, const Scope& scop
     a.out_token_stride = out_stride;
     a.out_head_stride = shape.head_dim;
     a.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+    a.integers = shape.dtype == DType::i8;
     kernels::attention(a);
   }
 }

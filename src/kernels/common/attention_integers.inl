@@ -1,0 +1,294 @@
+// Attention on products of 16-bit integers, for int8 arithmetic where the ISA multiplies integers faster than floats.
+// 13 bits of queries, keys and probabilities and 11 of values are more than bf16 has. Everything has internal linkage
+// (see vector.inl).
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/common/attention_f32.inl"
+#include "kernels/common/pairs.inl"
+
+namespace {
+
+constexpr float log2_e = 1.44269504088896341f;
+
+inline Ints rounded(Floats v) {  // of less than 2^22
+  return (Ints)(v + 12582912.0f) - static_cast<int32_t>(0x4b400000);
+}
+
+inline Floats magnitude(Floats v) { return (Floats)((Ints)v & static_cast<int32_t>(0x7fffffff)); }
+
+//! By what values of at most `peak` are multiplied to become integers of at most `most`; denormal ones vanish.
+inline Floats to_integers(Floats peak, float most) {
+  const Floats tiny = splat(1e-30f);
+  return select_less(tiny, peak, most / larger(peak, tiny), Floats{});
+}
+
+//! round(MOST 2^t) for t <= 0. The minimax polynomial of 2^f on [-1/2, 1/2] is off by 3e-6.
+template <int MOST>
+inline Ints integer_power(Floats t) {
+  const Floats magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  t = larger(t, splat(-100.0f));
+  const Floats whole = t + magic, f = t - (whole - magic);
+  Floats p = splat(MOST * 0.00958285f);
+  p = p * f + MOST * 0.05590643f;
+  p = p * f + MOST * 0.24024099f;
+  p = p * f + MOST * 0.69312419f;
+  p = p * f + static_cast<float>(MOST);
+  return rounded((Floats)((Ints)p + ((Ints)whole << 23)));
+}
+
+//! 2^(whole - other) of whole numbers, whole <= other; 0 where that is less than a float can be.
+inline float power_of_difference(float whole, float other) {
+  const float difference = whole - other;
+  if (!(difference >= -126.0f)) return 0;
+  const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(difference) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+//! Tiles are ROWS queries by WIDTH keys (scores) or channels (outputs). Panels of K are [head_dim / 2][width][2] and of
+//! V [KEYS / 2][width][2]; a last panel that needs one vector only has the width of one. Queries and keys have a scale
+//! each, values one a channel and block, and probabilities are relative to the largest of their row and block.
+template <int ROWS, int VECTORS>
+struct AttentionIntegers {
+  static_assert(VECTORS == 2);
+  static constexpr int64_t WIDTH = VECTORS * LANES, KEYS = 128, STRIDE = KEYS + LANES;
+  static constexpr int64_t QUERIES = (96 + ROWS - 1) / ROWS * ROWS;
+  //! Sums of KEYS products of these fit 32 bits.
+  static constexpr int MOST_PROBABILITY = 8191, MOST_VALUE = 2047;
+
+  using Head = prax::kernels::AttentionHead;
+
+  //! The running softmax of one query, in units of log2.
+  struct Row {
+    float scale;    //!< of the query's integers and of all scores
+    float maximum;  //!< a whole number, the next to the largest score so far
+    float total;    //!< of 2^(score - maximum), in units of 1 / MOST_PROBABILITY
+    float factor;   //!< by what the row's older output must be multiplied
+    float weight;   //!< by what this block's products must be
+  };
+
+  static int64_t padded(int64_t head_dim) { return (head_dim + LANES - 1) / LANES * LANES; }
+  static int64_t panel_width(int64_t remaining) { return remaining > LANES ? WIDTH : LANES; }
+
+  //! Products of this size fit 32 bits when head_dim of them are added.
+  static float most_channel(int64_t head_dim) {
+    return std::floor(std::sqrt(2147483647.0f / static_cast<float>(std::max<int64_t>(head_dim, 64))));
+  }
+
+  //! Integers, then scales, of one block.
+  static int64_t block_bytes(int64_t head_dim) {
+    return KEYS * padded(head_dim) * 2 + (std::max(KEYS, padded(head_dim)) + LANES) * 4;
+  }
+  static int64_t packed_bytes(int64_t key_tokens, int64_t head_dim) {
+    return (key_tokens + KEYS - 1) / KEYS * block_bytes(head_dim);
+  }
+  struct Block {
+    int16_t* integers;
+    float* scales;
+  };
+  static Block block_at(void* packed, int64_t block, int64_t head_dim) {
+    char* start = static_cast<char*>(packed) + block * block_bytes(head_dim);
+    return {reinterpret_cast<int16_t*>(start), reinterpret_cast<float*>(start + KEYS * padded(head_dim) * 2)};
+  }
+
+  //! `row`, of a multiple of LANES, as integers; the scale is not a number where something in it is not finite.
+  static float integers_of(const float* row, int64_t count, float most, int16_t* out) {
+    Floats peak{}, nothing{};
+    for (int64_t i = 0; i < count; i += LANES) {
+      const Floats v = load(row + i);
+      peak = larger(peak, magnitude(v));
+      nothing += v * 0.0f;
+    }
+    const float largest_one = largest(peak);
+    const Floats inverse = to_integers(splat(largest_one), most);
+    for (int64_t i = 0; i < count; i += LANES) store_integers(out + i, rounded(load(row + i) * inverse));
+    return largest_one / most + sum(nothing);
+  }
+
+  static void pack_keys(const Head& h, int64_t first, int64_t count, const Block& to) {
+    const int64_t wide = padded(h.head_dim);
+    float row[prax::kernels::most_integer_channels];
+    int16_t integers[prax::kernels::most_integer_channels];
+    float nothing = 0;  // or not a number, as soon as one key is not finite
+    for (int64_t k = 0; k < count; ++k) {
+      widen(h.key, h.dtype, (first + k) * h.key_stride, h.head_dim, wide, row);
+      to.scales[k] = integers_of(row, wide, most_channel(h.head_dim), integers);
+      nothing += to.scales[k] * 0.0f;
+      const int64_t panel = k / WIDTH * WIDTH, width = panel_width(count - panel);
+      for (int64_t d = 0; d < wide; d += 2)
+        std::memcpy(to.integers + panel * wide + d * width + (k - panel) * 2, integers + d, 4);
+    }
+    for (int64_t k = count; k < KEYS; ++k) to.scales[k] = 0;
+    const int64_t panel = (count - 1) / WIDTH * WIDTH, width = panel_width(count - panel);
+    for (int64_t k = count; k < panel + width; ++k)
+      for (int64_t d = 0; d < wide; d += 2)
+        std::memset(to.integers + panel * wide + d * width + (k - panel) * 2, 0, 4);
+    to.scales[KEYS] = nothing;
+  }
+
+  static void pack_values(const Head& h, int64_t first, int64_t count, const Block& to) {
+    float rows[KEYS][WIDTH];
+    for (int64_t c = 0; c < h.head_dim; c += WIDTH) {
+      const int64_t width = panel_width(h.head_dim - c), channels = std::min(h.head_dim - c, width);
+      for (int64_t k = 0; k < count; ++k)
+        widen(h.value, h.dtype, (first + k) * h.value_stride + c, channels, width, rows[k]);
+      if (count % 2) std::fill_n(rows[count], WIDTH, 0.0f);
+      for (int64_t i = 0; i < width; i += LANES) {
+        Floats peak{}, nothing{};
+        for (int64_t k = 0; k < count; ++k) {
+          const Floats v = load(rows[k] + i);
+          peak = larger(peak, magnitude(v));
+          nothing += v * 0.0f;
+        }
+        store(to.scales + c + i, peak / MOST_VALUE + nothing);
+        const Floats inverse = to_integers(peak, MOST_VALUE);
+        for (int64_t k = 0; k < count; k += 2) {
+          const Ints even = rounded(load(rows[k] + i) * inverse), odd = rounded(load(rows[k + 1] + i) * inverse);
+          const Ints pair = (even & 0xffff) | (Ints)((Words)odd << 16);
+          std::memcpy(to.integers + c * KEYS + k * width + i * 2, &pair, sizeof pair);
+        }
+      }
+    }
+  }
+
+  static void pack(const Head& h, int64_t block) {
+    const int64_t first = block * KEYS, count = std::min(KEYS, h.key_tokens - first);
+    pack_keys(h, first, count, block_at(h.packed_keys, block, h.head_dim));
+    pack_values(h, first, count, block_at(h.packed_values, block, h.head_dim));
+  }
+
+  //! Kept out of its callers, in which GCC would not keep the sums in registers.
+  [[gnu::noinline]] static void multiply(const int16_t* a, int64_t a_stride, int64_t depth, const int16_t* b, int64_t width, int32_t* c,
+                       int64_t c_stride) {
+    if (width == WIDTH) {
+      tile_pairs<ROWS, VECTORS, int16_t>(a, a_stride, depth, b, c, c_stride, false);
+    } else {
+      tile_pairs<ROWS, 1, int16_t>(a, a_stride, depth, b, c, c_stride, false);
+    }
+  }
+
+  //! Products at `s` become probabilities as 16-bit integers, at the same place.
+  static void softmax_row(const Head& h, int64_t query, int64_t first, int64_t count, const float* key_scales,
+                          int32_t* s, Row& row) {
+    const float* key_bias = h.key_bias ? h.key_bias + first : nullptr;
+    const float* score_bias = h.score_bias ? h.score_bias + query * h.score_bias_stride + first : nullptr;
+    const Floats scale = splat(row.scale), least = splat(-__builtin_inff());
+    auto* scores = reinterpret_cast<float*>(s);
+    Floats most = least;
+    const auto product = [&](int64_t k) {
+      Ints v;
+      std::memcpy(&v, s + k, sizeof v);
+      return __builtin_convertvector(v, Floats) * (scale * load(key_scales + k));
+    };
+    for_vectors(
+        count,
+        [&](int64_t k) {
+          Floats v = product(k);
+          if (key_bias) v += load(key_bias + k) * log2_e;
+          if (score_bias) v += load(score_bias + k) * log2_e;
+          store(scores + k, v);
+          most = larger(most, v);
+        },
+        [&](int64_t k, int64_t n) {
+          Floats v = product(k);
+          if (key_bias) v += load_some(key_bias + k, n) * log2_e;
+          if (score_bias) v += load_some(score_bias + k, n) * log2_e;
+          store(scores + k, v);
+          store_some(scores + k + n, least, LANES - n);
+          most = larger(most, load(scores + k));
+        });
+    // The next whole number: powers of two between such change no bits and cost nothing.
+    const float old = row.maximum, seen = std::ceil(largest(most)), now = old < seen ? seen : old;
+    const Floats base = splat(seen == -__builtin_inff() ? 0.0f : seen);
+    Ints sums{};
+    auto* out = reinterpret_cast<int16_t*>(s);
+    for (int64_t k = 0; k < count; k += LANES) {
+      const Ints p = integer_power<MOST_PROBABILITY>(load(scores + k) - base);
+      sums += p;
+      store_integers(out + k, p);
+    }
+    row.maximum = now;
+    row.factor = power_of_difference(old, now);
+    row.weight = power_of_difference(seen, now);
+    row.total = row.total * row.factor + row.weight * sum(__builtin_convertvector(sums, Floats));
+  }
+
+  //! The parts of run()'s memory.
+  struct Scratch {
+    int16_t* queries;  //!< [QUERIES][padded]
+    float* outputs;    //!< [QUERIES][padded]
+    int32_t* scores;   //!< [ROWS][STRIDE]
+    int32_t* product;  //!< [ROWS][WIDTH]
+    Row* rows;         //!< [QUERIES]
+    float* query;      //!< [padded]
+
+    Scratch(void* memory, int64_t wide) {
+      queries = static_cast<int16_t*>(memory);
+      outputs = reinterpret_cast<float*>(queries + QUERIES * wide);
+      scores = reinterpret_cast<int32_t*>(outputs + QUERIES * wide);
+      product = scores + ROWS * STRIDE;
+      query = reinterpret_cast<float*>(product + ROWS * WIDTH);
+      rows = reinterpret_cast<Row*>(query + wide);
+    }
+  };
+  static int64_t scratch_bytes(int64_t head_dim) {
+    const int64_t wide = padded(head_dim);
+    return QUERIES * (wide * 6 + static_cast<int64_t>(sizeof(Row))) + (ROWS * (STRIDE + WIDTH) + wide) * 4;
+  }
+
+  //! One block of keys and values.
+  static void fold(const Head& h, int64_t begin, int64_t rows, int64_t block, const Scratch& in) {
+    const int64_t dim = h.head_dim, wide = padded(dim);
+    const int64_t first = block * KEYS, count = std::min(KEYS, h.key_tokens - first);
+    const Block keys = block_at(h.packed_keys, block, dim), values = block_at(h.packed_values, block, dim);
+    // Strip by strip: scores and probabilities stay in L1.
+    for (int64_t strip = 0; strip < rows; strip += ROWS) {
+      for (int64_t k = 0; k < count; k += WIDTH)
+        multiply(in.queries + strip * wide, wide, wide, keys.integers + k * wide, panel_width(count - k),
+                 in.scores + k, STRIDE);
+      for (int64_t r = 0; r < std::min<int64_t>(ROWS, rows - strip); ++r) {
+        softmax_row(h, begin + strip + r, first, count, keys.scales, in.scores + r * STRIDE, in.rows[strip + r]);
+        in.rows[strip + r].total += keys.scales[KEYS];
+      }
+      const auto* probabilities = reinterpret_cast<const int16_t*>(in.scores);
+      for (int64_t c = 0; c < dim; c += WIDTH) {
+        const int64_t width = panel_width(dim - c);
+        multiply(probabilities, STRIDE * 2, (count + 1) / 2 * 2, values.integers + c * KEYS, width, in.product, WIDTH);
+        for (int64_t r = 0; r < ROWS; ++r) {
+          const Row& row = in.rows[strip + r];
+          float* o = in.outputs + (strip + r) * wide + c;
+          for (int64_t i = 0; i < width; i += LANES) {
+            Ints p;
+            std::memcpy(&p, in.product + r * WIDTH + i, sizeof p);
+            const Floats added = __builtin_convertvector(p, Floats) * (load(values.scales + c + i) * row.weight);
+            store(o + i, load(o + i) * row.factor + added);
+          }
+        }
+      }
+    }
+  }
+
+  static void run(const Head& h, int64_t begin, int64_t end, void* scratch) {
+    const int64_t dim = h.head_dim, wide = padded(dim), rows = end - begin;
+    const int64_t all_rows = (rows + ROWS - 1) / ROWS * ROWS;
+    const Scratch in(scratch, wide);
+    std::memset(in.queries + rows * wide, 0, static_cast<size_t>((all_rows - rows) * wide) * 2);
+    std::memset(in.outputs, 0, static_cast<size_t>(all_rows * wide) * 4);
+    for (int64_t r = 0; r < all_rows; ++r) in.rows[r] = {0, -__builtin_inff(), 0, 0, 0};
+    for (int64_t r = 0; r < rows; ++r) {
+      widen(h.query, h.dtype, (begin + r) * h.query_stride, dim, wide, in.query);
+      const float scale = integers_of(in.query, wide, most_channel(dim), in.queries + r * wide);
+      in.rows[r].scale = scale * h.scale * log2_e;
+      in.rows[r].total = scale * 0.0f;
+    }
+    for (int64_t block = 0; block * KEYS < h.key_tokens; ++block) fold(h, begin, rows, block, in);
+    for (int64_t r = 0; r < rows; ++r) write_row(h, begin + r, in.outputs + r * wide, in.rows[r].total);
+  }
+
+  static constexpr prax::kernels::AttentionKernel kernel{QUERIES, KEYS, packed_bytes, scratch_bytes, pack, run};
+};
+
+}  // namespace
