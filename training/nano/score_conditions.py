@@ -2,7 +2,8 @@
 
 How well a model goes on from pictures and clips, through diffusers' own pipelines; n clips of unseen seeds, PSNR in dB:
 
-  picture    (condition: by LTXConditionPipeline) the first frame made from a picture against the picture's own reconstruction, and the step to frame 1
+  picture    (condition: by LTXConditionPipeline) the first frame made from a picture against the picture's own
+             reconstruction, and the step to frame 1
   extension  the frame before and behind the joint of a clip made from text and one that goes on from its last 9 frames
   loop       the last against the first frame, both given the same picture (own: the first picture of a clip made from
              text, and not a drawn one)

@@ -24,7 +24,7 @@ DROP = 0.1  # captions left out, for guidance
 
 
 def predict(dit, words, mask, x, level, t, batch):
-    """words: what the text encoder says; level [B, T] of each token; t [B] of the batch, which is quicker where nothing is given"""
+    """words: what the text encoder says; level [B, T] of each token; t [B] of the batch, quicker where nothing is given"""
     with torch.autocast("cpu", torch.bfloat16):
         return dit(
             hidden_states=x,
