@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "kernels/common/vector.inl"
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include "kernels/common/transpose.inl"
 #endif
 
@@ -125,23 +125,25 @@ void pack_rows(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, in
       put(out + d * COLUMNS + c, c < n && d < k ? element(w, dtype, c * w_stride + d) : 0.0f);
 }
 
-//! [depth / 2][COLUMNS][2] bf16: pairs of k side by side, as VDPBF16PS and the AMX tiles take them.
+//! [depth / 2][COLUMNS][2] bf16: pairs of k side by side, as VDPBF16PS, the AMX tiles and tile_f32 take them.
 template <int COLUMNS>
 void pack_pairs(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel) {
   uint32_t* out = static_cast<uint32_t*>(panel);
   int64_t whole = 0;  // of k
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
   if (dtype == prax::DType::bf16) {
-    // 16 columns and 32 of k at a time: weights that are streamed are packed as often as they are used.
+    // LANES columns and pairs of k at a time: weights that are streamed are packed as often as they are used.
     const uint16_t* from = static_cast<const uint16_t*>(w);
-    whole = k / 32 * 32;
-    for (int64_t c = 0; c < COLUMNS; c += 16)
-      for (int64_t d = 0; d < whole; d += 32) {
-        __m512i rows[16];
-        for (int64_t i = 0; i < 16; ++i)
-          rows[i] = c + i < n ? _mm512_loadu_si512(from + (c + i) * w_stride + d) : _mm512_setzero_si512();
+    whole = k / (2 * LANES) * (2 * LANES);
+    for (int64_t c = 0; c < COLUMNS; c += LANES)
+      for (int64_t d = 0; d < whole; d += 2 * LANES) {
+        WideRow rows[LANES];
+        for (int64_t i = 0; i < LANES; ++i) {
+          rows[i] = WideRow{};
+          if (c + i < n) std::memcpy(&rows[i], from + (c + i) * w_stride + d, sizeof(WideRow));
+        }
         transpose(rows);
-        for (int64_t i = 0; i < 16; ++i) _mm512_storeu_si512(out + (d / 2 + i) * COLUMNS + c, rows[i]);
+        for (int64_t i = 0; i < LANES; ++i) std::memcpy(out + (d / 2 + i) * COLUMNS + c, &rows[i], sizeof(WideRow));
       }
   }
 #endif
