@@ -101,7 +101,7 @@ WinogradWeights WinogradWeights::pack(const Tensor& weight, DType dtype) {
 void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, const ConvolvedPicture& out) {
   const MatmulKernel& kernel = w.kernel();
   const auto& k = kernels();
-  if (static_cast<int64_t>(in.first.size()) != w.pictures())
+  if (static_cast<int64_t>(in.first.size()) != w.pictures() || (in.dtype != kernel.a_dtype && in.dtype != DType::bf16))
     throw Error(ErrorKind::internal, "pictures do not fit a convolution's weights");
   const int64_t across = (out.width + 1) / 2, patches = across * ((out.height + 1) / 2), columns = w.out();
   // What a task works on: products of 16 taps in f32, and a chunk's patches.
@@ -127,10 +127,10 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
           for (int64_t p = 0; p < count;) {  // runs that end where the picture does
             const int64_t y = (first + p) / across, x = (first + p) % across, run = std::min(count - p, across - x);
             const int64_t at = 2 * y * in.row_stride + 2 * x * in.pixel_stride + channel;
-            k.winograd_in(
-                static_cast<const char*>(in.first[static_cast<size_t>(picture)]) + static_cast<size_t>(at) * a_size,
-                kernel.a_dtype, in.pixel_stride, in.row_stride, run, channels, w.chunk(),
-                a + static_cast<size_t>(p * w.chunk()) * a_size, w.chunk(), a_tap);
+            k.winograd_in(static_cast<const char*>(in.first[static_cast<size_t>(picture)]) +
+                              static_cast<size_t>(at) * size_of(in.dtype),
+                          in.dtype, in.pixel_stride, in.row_stride, run, channels, w.chunk(),
+                          a + static_cast<size_t>(p * w.chunk()) * a_size, kernel.a_dtype, w.chunk(), a_tap);
             p += run;
           }
           const bool more = picture > 0 || chunk > 0;

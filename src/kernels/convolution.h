@@ -44,11 +44,12 @@ private:
   PackedMatrix packed_;
 };
 
-//! The input pictures: the first pixel of each one's border (pixel (-1, -1)), of the kernel's a_dtype. Where height or
-//! width are odd, a row and a pixel past the border are read and ignored: the memory must exist.
+//! The input pictures: the first pixel of each one's border (pixel (-1, -1)). Where height or width are odd, a row and
+//! a pixel past the border are read and ignored: the memory must exist.
 struct BorderedPictures {
   std::span<const void* const> first;
   int64_t pixel_stride, row_stride;  //!< elements
+  DType dtype;                       //!< the kernel's a_dtype, or bf16
 };
 
 //! The output [height, width, out] f32, and what is added to it. Strides in elements.

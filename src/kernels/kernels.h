@@ -101,9 +101,10 @@ struct KernelTable {
                      const float* column_scale);
   //! B^T d B of Winograd's F(2x2, 3x3) for a run of 4x4 patches d, each two pixels to the right of the one before:
   //! value `tap` (0 ... 15) of patch p goes to out + tap * tap_stride + p * patch_stride, zeros from `channels` to
-  //! `depth`. All of one dtype, strides in elements.
+  //! `depth`. Pixels and values are of one dtype, or bf16 and f32; strides in elements.
   void (*winograd_in)(const void* pixels, DType dtype, int64_t pixel_stride, int64_t row_stride, int64_t patches,
-                      int64_t channels, int64_t depth, void* out, int64_t patch_stride, int64_t tap_stride);
+                      int64_t channels, int64_t depth, void* out, DType out_dtype, int64_t patch_stride,
+                      int64_t tap_stride);
   //! A^T m A of one patch's 16 rows of products: the 2x2 pixels of the output, of which `height` x `width` exist. Bias
   //! [columns] and residual (f32 or bf16) may be null; the residual's pixels lie as those of `out`.
   void (*winograd_out)(const float* products, int64_t tap_stride, int64_t columns, const float* bias,

@@ -116,7 +116,7 @@ Plane PlaneConv::plane(int64_t height, int64_t width) const {
 void PlaneConv::operator()(std::span<const Plane* const> planes, Frame& out, const Tensor* residual, int64_t stride,
                            int64_t first) const {
   if (static_cast<int64_t>(planes.size()) != pictures_ || out.channels != out_ || planes[0]->pitch != pitch() ||
-      (out.height - 1) * stride + first + taps > planes[0]->height + 2 ||
+      planes[0]->data.dtype() != plane_dtype() || (out.height - 1) * stride + first + taps > planes[0]->height + 2 ||
       (out.width - 1) * stride + first + taps > planes[0]->width + 2)
     throw Error(ErrorKind::internal, "pictures do not fit a convolution of " + std::to_string(in_) + " to " +
                                          std::to_string(out_) + " channels");
@@ -131,7 +131,7 @@ void PlaneConv::operator()(std::span<const Plane* const> planes, Frame& out, con
       pictures.push_back(static_cast<const char*>(plane->data.raw()) +
                          static_cast<size_t>(plane->offset(first, first)) * element_bytes(*plane));
     const int64_t row = out.row_pixels() * out_;
-    kernels::convolve_winograd({pictures, pitch(), planes[0]->row_pixels() * pitch()}, winograd_,
+    kernels::convolve_winograd({pictures, pitch(), planes[0]->row_pixels() * pitch(), plane_dtype()}, winograd_,
                                {out.height, out.width, out.pixel(0, 0), row, bias_.data<float>(),
                                 residual ? residual->raw() : nullptr, residual ? residual->dtype() : DType::f32});
     return;
@@ -146,6 +146,15 @@ void PlaneConv::tap_by_tap(std::span<const Plane* const> planes, Frame& out, con
     convert(*residual, out.data);
     residual = &out.data;
   }
+  // Where the ISA multiplies no bf16, the planes are widened for the moment.
+  std::vector<Tensor> widened;
+  for (const Plane* plane : planes) {
+    widened.push_back(plane->data);
+    if (plane_dtype() == kernel().a_dtype) continue;
+    widened.back() = Tensor::empty(plane->data.shape(), kernel().a_dtype);
+    convert(plane->data, widened.back());
+  }
+  const size_t element = size_of(kernel().a_dtype);
   const int64_t parts = chunks(), step = pitch(), offsets[taps] = {0, step, 2 * step};
   kernels::Epilogue e;
   e.bias = bias_.data<float>();
@@ -158,10 +167,10 @@ void PlaneConv::tap_by_tap(std::span<const Plane* const> planes, Frame& out, con
   for (int64_t run = 0; run < runs; ++run) {
     for (size_t g = 0; g < groups.size(); ++g) {
       const int64_t row = static_cast<int64_t>(g) / parts, channel = static_cast<int64_t>(g) % parts * chunk();
-      const Plane& plane = *planes[static_cast<size_t>(row / taps)];
+      const auto picture = static_cast<size_t>(row / taps);
       groups[g] =
-          static_cast<const char*>(plane.data.raw()) +
-          static_cast<size_t>(plane.offset(run * stride + first + row % taps, first) + channel) * element_bytes(plane);
+          static_cast<const char*>(widened[picture].raw()) +
+          static_cast<size_t>(planes[picture]->offset(run * stride + first + row % taps, first) + channel) * element;
     }
     e.out = out.pixel(run, 0);
     if (residual) e.residual = residual->data<float>() + run * out.row_pixels() * out_;

@@ -22,7 +22,8 @@ public:
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
 
-  DType plane_dtype() const { return kernel().a_dtype; }
+  //! bf16 where products are not f32, on every ISA: planes are most of what decoding takes.
+  DType plane_dtype() const { return dtype_ == DType::f32 ? DType::f32 : DType::bf16; }
   //! Elements from pixel to pixel of a plane.
   int64_t pitch() const;
   //! An input of that size. Only what lies between the pixels' channels and around the picture is zero.

@@ -67,15 +67,15 @@ TEST_P(Winograd, IsTheConvolution) {
     const WinogradWeights weights = WinogradWeights::pack(w, dtype);
     std::vector<Tensor> x;
     std::vector<const void*> first;
-    for (const Tensor& picture : drawn) x.push_back(picture.to(weights.kernel().a_dtype));
+    for (const Tensor& picture : drawn) x.push_back(picture.to(dtype));
     for (const Tensor& picture : x) first.push_back(picture.raw());
     Tensor y = residual.clone();
-    convolve_winograd({first, pitch, row * pitch}, weights,
+    convolve_winograd({first, pitch, row * pitch, dtype}, weights,
                       {height, width, y.data<float>(), width * out, bias.data<float>(), y.data<float>()});
     // The same with a residual that waited as bf16, which is rounded to 2^-9.
     const Tensor waited = residual.to(DType::bf16);
     Tensor z = Tensor::empty(y.shape());
-    convolve_winograd({first, pitch, row * pitch}, weights,
+    convolve_winograd({first, pitch, row * pitch, dtype}, weights,
                       {height, width, z.data<float>(), width * out, bias.data<float>(), waited.raw(), DType::bf16});
     for (int64_t i = 0; i < y.numel(); ++i) ASSERT_NEAR(z.data<float>()[i], y.data<float>()[i], 0.02) << i;
     // Rounding: of what is multiplied to 2^-9 in bf16, twice as wide by the transforms; of sums in f32.
@@ -110,7 +110,8 @@ TEST(Winograd, DoesNotDependOnTheThreads) {
   for (int threads : {1, 3}) {
     set_thread_count(threads);
     Tensor y = Tensor::empty({height, width, 200});
-    convolve_winograd({first, channels, row * channels}, weights, {height, width, y.data<float>(), width * 200});
+    convolve_winograd({first, channels, row * channels, x.dtype()}, weights,
+                      {height, width, y.data<float>(), width * 200});
     outs.push_back(y);
   }
   set_thread_count(0);
@@ -122,7 +123,7 @@ TEST(Winograd, RefusesPicturesThatDoNotFit) {
   const Tensor x = Tensor::zeros({64, 4});
   const void* one[] = {x.raw()};
   Tensor y = Tensor::empty({2, 2, 4});
-  EXPECT_THROW(convolve_winograd({one, 4, 16}, weights, {2, 2, y.data<float>(), 8}), Error);
+  EXPECT_THROW(convolve_winograd({one, 4, 16, DType::f32}, weights, {2, 2, y.data<float>(), 8}), Error);
 }
 
 }  // namespace

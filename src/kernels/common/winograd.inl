@@ -34,9 +34,9 @@ inline void filter_run(int64_t patches, Read&& read, Write&& write) {
   }
 }
 
-template <typename T>
-void patches_in(const T* pixels, int64_t pixel_stride, int64_t row_stride, int64_t patches, int64_t channels,
-                int64_t depth, T* out, int64_t patch_stride, int64_t tap_stride) {
+template <typename In, typename Out>
+void patches_in(const In* pixels, int64_t pixel_stride, int64_t row_stride, int64_t patches, int64_t channels,
+                int64_t depth, Out* out, int64_t patch_stride, int64_t tap_stride) {
   const auto place = [&](int64_t tap, int64_t patch) { return out + tap * tap_stride + patch * patch_stride; };
   int64_t c = 0;
   for (; c + LANES <= channels; c += LANES)
@@ -51,16 +51,19 @@ void patches_in(const T* pixels, int64_t pixel_stride, int64_t row_stride, int64
   if (depth > channels)
     for (int64_t tap = 0; tap < 16; ++tap)
       for (int64_t patch = 0; patch < patches; ++patch)
-        std::fill(place(tap, patch) + channels, place(tap, patch) + depth, T{});
+        std::fill(place(tap, patch) + channels, place(tap, patch) + depth, Out{});
 }
 
 void winograd_in(const void* pixels, DType dtype, int64_t pixel_stride, int64_t row_stride, int64_t patches,
-                 int64_t channels, int64_t depth, void* out, int64_t patch_stride, int64_t tap_stride) {
-  if (dtype == DType::f32)
-    return patches_in(static_cast<const float*>(pixels), pixel_stride, row_stride, patches, channels, depth,
-                      static_cast<float*>(out), patch_stride, tap_stride);
-  patches_in(static_cast<const uint16_t*>(pixels), pixel_stride, row_stride, patches, channels, depth,
-             static_cast<uint16_t*>(out), patch_stride, tap_stride);
+                 int64_t channels, int64_t depth, void* out, DType out_dtype, int64_t patch_stride,
+                 int64_t tap_stride) {
+  const auto to = [&](const auto* in, auto* values) {
+    patches_in(in, pixel_stride, row_stride, patches, channels, depth, values, patch_stride, tap_stride);
+  };
+  if (dtype == DType::f32) return to(static_cast<const float*>(pixels), static_cast<float*>(out));
+  const auto* rounded = static_cast<const uint16_t*>(pixels);
+  if (out_dtype == DType::f32) return to(rounded, static_cast<float*>(out));
+  to(rounded, static_cast<uint16_t*>(out));
 }
 
 //! A^T (m0 m1 m2 m3) = (m0 + m1 + m2, m1 - m2 - m3)

@@ -18,8 +18,6 @@ constexpr int64_t attention_head_dim = 32;
 constexpr float l2_eps = 1e-5f;  // Attention hands its eps on to the l2 norm
 //! Queries, keys and values of the rows of pixels that attend together stay below this.
 constexpr int64_t attention_bytes = int64_t{64} << 20;
-//! Pixels of a picture that are widened for a convolution together.
-constexpr int64_t widened_pixels = 1 << 15;
 
 int64_t rows_grain(int64_t width, int64_t channels) { return std::max<int64_t>(1, 32768 / (width * channels + 1)); }
 
@@ -53,28 +51,6 @@ nn::Plane plane_of(const nn::Frame& frame, const nn::ChannelAffine& norm, int64_
   return plane;
 }
 
-//! What a convolution of the rows [first, first + rows) reads, with its elements as another type.
-nn::Plane rows_of(const nn::Plane& plane, int64_t first, int64_t rows, DType dtype) {
-  const int64_t begin = first * plane.row_pixels();
-  const int64_t end = (first + rows + 2) * plane.row_pixels(), slack = nn::Plane::slack(plane.row_pixels());
-  const Tensor read = plane.data.slice(begin, std::min(end + slack, plane.data.dim(0)));
-  nn::Plane part{rows, plane.width, plane.pitch, Tensor::empty({end - begin + slack, plane.pitch}, dtype)};
-  parallel_for(read.dim(0), 256, [&](int64_t from, int64_t to) {
-    const auto at = [&](const Tensor& t) {
-      return static_cast<const char*>(t.raw()) + static_cast<size_t>(from * plane.pitch) * size_of(t.dtype());
-    };
-    kernels::kernels().convert(at(read), read.dtype(), (to - from) * plane.pitch, const_cast<char*>(at(part.data)),
-                               dtype);
-  });
-  return part;
-}
-
-//! The same rows of a frame; shares storage.
-nn::Frame rows_of(const nn::Frame& frame, int64_t first, int64_t rows) {
-  return {rows, frame.width, frame.channels,
-          frame.data.slice(first * frame.row_pixels(), (first + rows) * frame.row_pixels())};
-}
-
 }  // namespace
 
 void Chain::begin() {
@@ -104,24 +80,10 @@ nn::Frame CausalConv::operator()(nn::Frame frame, const nn::ChannelAffine& norm,
   frame = {};
   const nn::Plane& last = history_.empty() ? now : history_.back();
   const nn::Plane& first = history_.empty() ? now : history_.front();
-  convolve({&first, &last, &now}, out, sum.defined());
+  conv_(std::array<const nn::Plane*, 3>{&first, &last, &now}, out, sum.defined() ? &out.data : nullptr);
   history_.push_back(now);
   if (history_.size() > 2) history_.pop_front();
   return out;
-}
-
-void CausalConv::convolve(const std::array<const nn::Plane*, 3>& planes, nn::Frame& out, bool add) const {
-  const DType wanted = kernels::activation_dtype(dtype_);
-  if (wanted == dtype_) return conv_(planes, out, add ? &out.data : nullptr);
-  // The processor multiplies wider elements than are kept: widen some rows at a time.
-  const int64_t step = std::max<int64_t>(1, widened_pixels / out.row_pixels());
-  for (int64_t y = 0; y < out.height; y += step) {
-    const int64_t rows = std::min(step, out.height - y);
-    const std::array<nn::Plane, 3> wide{rows_of(*planes[0], y, rows, wanted), rows_of(*planes[1], y, rows, wanted),
-                                        rows_of(*planes[2], y, rows, wanted)};
-    nn::Frame part = rows_of(out, y, rows);
-    conv_(std::array<const nn::Plane*, 3>{&wide[0], &wide[1], &wide[2]}, part, add ? &part.data : nullptr);
-  }
 }
 
 ResnetStage::ResnetStage(const checkpoint::Weights& weights, int64_t channels, DType dtype)

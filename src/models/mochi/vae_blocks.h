@@ -62,8 +62,6 @@ public:
   nn::Frame operator()(nn::Frame frame, const nn::ChannelAffine& norm, nn::Frame sum = {});
 
 private:
-  void convolve(const std::array<const nn::Plane*, 3>& planes, nn::Frame& out, bool add) const;
-
   DType dtype_;
   nn::PlaneConv conv_;
   std::deque<nn::Plane> history_;
