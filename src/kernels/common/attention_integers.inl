@@ -12,12 +12,6 @@ namespace {
 
 constexpr float log2_e = 1.44269504088896341f;
 
-inline Ints rounded(Floats v) {  // of less than 2^22
-  return (Ints)(v + 12582912.0f) - static_cast<int32_t>(0x4b400000);
-}
-
-inline Floats magnitude(Floats v) { return (Floats)((Ints)v & static_cast<int32_t>(0x7fffffff)); }
-
 //! By what values of at most `peak` are multiplied to become integers of at most `most`; denormal ones vanish.
 inline Floats to_integers(Floats peak, float most) {
   const Floats tiny = splat(1e-30f);

@@ -37,37 +37,30 @@ constexpr prax::kernels::ByteKernel byte_kernel_of_pairs{
 template <typename In, typename Out>
 QuantizedRow quantize_row(const In* x, int64_t count, Out* out) {
   constexpr float most = 127.0f;
-  const Ints magnitude = static_cast<int32_t>(0x7fffffff) - Ints{};
-  Floats largest{}, squares{};
+  Floats sizes{}, squares{};
   const auto look = [&](Floats v) {
-    const Floats size = (Floats)((Ints)v & magnitude);
-    largest = select_less(largest, size, size, largest);
+    sizes = larger(sizes, magnitude(v));
     squares += v * v;
   };
   for_vectors(
       count, [&](int64_t i) { look(load(x + i)); }, [&](int64_t i, int64_t n) { look(load_some(x + i, n)); });
-  float peak = 0;
-  for (int i = 0; i < LANES; ++i) peak = largest[i] > peak ? largest[i] : peak;
+  const float peak = largest(sizes);
   QuantizedRow row{peak / most, 0, sum(squares)};
   if (!std::isfinite(row.squares)) {  // the scale makes every product of the row show it
     std::memset(out, 0, static_cast<size_t>(count) * sizeof(Out));
     return {NAN, 0, row.squares};
   }
   const float inverse = peak > 0 ? most / peak : 0;
-  const Floats magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   Ints sums{};
-  const auto rounded = [&](Floats v) {
-    return (Ints)(v * inverse + magic) - static_cast<int32_t>(0x4b400000);
-  };
   for_vectors(
       count,
       [&](int64_t i) {
-        const Ints q = rounded(load(x + i));
+        const Ints q = rounded(load(x + i) * inverse);
         sums += q;
         store_integers(out + i, q);
       },
       [&](int64_t i, int64_t n) {
-        const Ints q = rounded(load_some(x + i, n));
+        const Ints q = rounded(load_some(x + i, n) * inverse);
         sums += q;
         for (int64_t j = 0; j < n; ++j) out[i + j] = static_cast<Out>(q[j]);
       });

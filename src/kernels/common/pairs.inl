@@ -79,6 +79,13 @@ void tile_pairs(const void* a_raw, int64_t a_stride, int64_t depth, const void* 
     for (int v = 0; v < VECTORS; ++v) std::memcpy(c + r * c_stride + v * LANES, &sums[r][v], sizeof(Sums));
 }
 
+//! To the nearest integer, of values below 2^22.
+inline Ints rounded(Floats v) {
+  return (Ints)(v + 12582912.0f) - static_cast<int32_t>(0x4b400000);  // 1.5 * 2^23: adding it rounds
+}
+
+inline Floats magnitude(Floats v) { return (Floats)((Ints)v & static_cast<int32_t>(0x7fffffff)); }
+
 template <typename T>
 void store_integers(T* out, Ints v) {
   typedef T Narrow __attribute__((vector_size(LANES * sizeof(T))));
