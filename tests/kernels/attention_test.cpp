@@ -110,7 +110,7 @@ std::vector<float> run(const Problem& p, Layout in = {}, Layout out = {}) {
 }
 
 //! What rounding to integers may do to the result of one query: six standard deviations of the rounding of all
-//! operands, each even over the steps that attention.h tells. `score` are its scores, of `size` keys; q, k and v its
+//! operands, each even over the steps that attention.h tells. `score` are its scores; q, k and v its
 //! head's, with `stride` from token to token.
 class IntegerSteps {
 public:
@@ -119,7 +119,7 @@ public:
     const double most_channel = std::floor(std::sqrt(0x1p31 / static_cast<double>(std::max<int64_t>(64, dim()))));
     for (int64_t j = 0; j < p.shape.key_tokens; ++j) {
       double variance = 0;
-      const double query_step = largest(q, 1) / most_channel, key_step = largest(k + j * stride_, 1) / most_channel;
+      const double query_step = largest(q) / most_channel, key_step = largest(k + j * stride_) / most_channel;
       for (int64_t c = 0; c < dim(); ++c)
         variance += std::pow(query_step * k[j * stride_ + c], 2) + std::pow(key_step * q[c], 2);
       score_error_ = std::max(score_error_, 6 * std::sqrt(variance / 12) * std::abs(p.scale));
@@ -150,9 +150,9 @@ public:
 
 private:
   int64_t dim() const { return p_.shape.head_dim; }
-  double largest(const float* x, int64_t step) const {
+  double largest(const float* x) const {
     double most = 0;
-    for (int64_t c = 0; c < dim(); ++c) most = std::max(most, std::abs(double(x[c * step])));
+    for (int64_t c = 0; c < dim(); ++c) most = std::max(most, std::abs(double(x[c])));
     return most;
   }
 

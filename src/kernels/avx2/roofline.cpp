@@ -1,7 +1,5 @@
 #include "kernels/common/peak.inl"
 
-#include <immintrin.h>
-
 namespace prax::kernels::avx2 {
 
 namespace {

@@ -1,5 +1,5 @@
 // Attention on products of 16-bit integers, for int8 arithmetic where the ISA multiplies integers faster than floats.
-// 13 bits of queries, keys and probabilities and 11 of values are more than bf16 has. Everything has internal linkage
+// 13 bits of queries, keys and probabilities and 12 of values are more than bf16 has. Everything has internal linkage
 // (see vector.inl).
 
 #include <algorithm>
@@ -64,8 +64,8 @@ struct AttentionIntegers {
     float weight;   //!< by what this block's products must be
   };
 
-  static int64_t padded(int64_t head_dim) { return (head_dim + LANES - 1) / LANES * LANES; }
-  static int64_t panel_width(int64_t remaining) { return remaining > LANES ? WIDTH : LANES; }
+  static int64_t padded(int64_t head_dim) { return AttentionF32<ROWS, VECTORS>::padded(head_dim); }
+  static int64_t panel_width(int64_t remaining) { return AttentionF32<ROWS, VECTORS>::panel_width(remaining); }
 
   //! Products of this size fit 32 bits when head_dim of them are added.
   static float most_channel(int64_t head_dim) {
@@ -155,8 +155,8 @@ struct AttentionIntegers {
   }
 
   //! Kept out of its callers, in which GCC would not keep the sums in registers.
-  [[gnu::noinline]] static void multiply(const int16_t* a, int64_t a_stride, int64_t depth, const int16_t* b, int64_t width, int32_t* c,
-                       int64_t c_stride) {
+  [[gnu::noinline]] static void multiply(const int16_t* a, int64_t a_stride, int64_t depth, const int16_t* b,
+                                         int64_t width, int32_t* c, int64_t c_stride) {
     if (width == WIDTH) {
       tile_pairs<ROWS, VECTORS, int16_t>(a, a_stride, depth, b, c, c_stride, false);
     } else {

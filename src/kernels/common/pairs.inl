@@ -2,10 +2,6 @@
 
 #pragma once
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 #include "kernels/common/vector.inl"
 
 namespace {

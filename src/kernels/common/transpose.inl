@@ -2,12 +2,7 @@
 
 #pragma once
 
-// GCC 12 takes _mm512_undefined_ps() inside its own intrinsics for a mistake (GCC bug 105593).
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
+#include "kernels/common/vector.inl"
 
 namespace {
 

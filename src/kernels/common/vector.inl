@@ -4,7 +4,12 @@
 #pragma once
 
 #if defined(__AVX2__)
+// GCC 12 takes _mm512_undefined_ps() inside its own intrinsics for a mistake (GCC bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #endif
 
 #include <cstdint>
