@@ -18,11 +18,12 @@ inline Floats to_integers(Floats peak, float most) {
   return select_less(tiny, peak, most / larger(peak, tiny), Floats{});
 }
 
-//! round(MOST 2^t) for t <= 0. The minimax polynomial of 2^f on [-1/2, 1/2] is off by 3e-6.
+//! round(MOST 2^t) for t <= 0, nothing where t is not a number. The minimax polynomial of 2^f on [-1/2, 1/2] is off by
+//! 3e-6.
 template <int MOST>
 inline Ints integer_power(Floats t) {
   const Floats magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  t = larger(t, splat(-100.0f));
+  t = larger(splat(-100.0f), t);
   const Floats whole = t + magic, f = t - (whole - magic);
   Floats p = splat(MOST * 0.00958285f);
   p = p * f + MOST * 0.05590643f;
