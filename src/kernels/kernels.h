@@ -56,7 +56,8 @@ struct ByteKernel {
   int depth_multiple;  //!< k is padded to this, A with zeros
   int depth_block;     //!< best k for one call
   DType a_dtype;       //!< i8, or i16 where the ISA multiplies 16 bits at least
-  int b_offset;        //!< added to every weight when it is packed (128 where the ISA wants them unsigned)
+  int b_most;          //!< weights are -b_most..b_most: 127, or less where sums of two products have 16 bits
+  int b_offset;        //!< added to every weight when it is packed, where the ISA wants them unsigned
   void (*tile)(const void* a, int64_t a_stride, int64_t depth, const void* b, int32_t* c, int64_t c_stride,
                bool accumulate);
   //! Packs up to `columns` rows of W [n, k] into one panel, padded as if W were zero there.

@@ -39,6 +39,15 @@ QuantizedRow facts_of(const int8_t* bytes, int64_t count, float scale) {
   return {scale, 0, static_cast<float>(squares) * scale * scale};
 }
 
+//! Bytes of -127..127 become some of -most..most, with a larger scale. Of what was stored and what was rounded just now
+//! the same comes out.
+void narrow(int8_t* bytes, int64_t count, int most, QuantizedRow& row) {
+  const float factor = static_cast<float>(most) / 127.0f;
+  for (int64_t i = 0; i < count; ++i)
+    bytes[i] = static_cast<int8_t>(std::nearbyint(static_cast<float>(bytes[i]) * factor));
+  row.scale *= 127.0f / static_cast<float>(most);
+}
+
 }  // namespace
 
 void QuantizationLoss::add(const QuantizedRow& row, int64_t count) {
@@ -116,8 +125,11 @@ QuantizedMatrix QuantizedMatrix::pack(std::span<const Tensor> weights, std::span
         } else {
           row = kernels().quantize(part->row(index), part->weight.dtype(), q.k_, to, DType::i8);
         }
-        facts[static_cast<size_t>(first + r)] = row;
+        const bool narrower = kernel.b_most < 127;
+        if (narrower) narrow(to, q.k_, kernel.b_most, row);
         q.scales_.data<float>()[first + r] = row.scale;
+        if (part->scales && !narrower) row.scale = 0;  // nothing was rounded
+        facts[static_cast<size_t>(first + r)] = row;
       }
       for (int64_t k0 = 0, g = 0; k0 < q.k_; k0 += kernel.depth_block, ++g) {
         const int64_t depth = std::min<int64_t>(kernel.depth_block, q.k_ - k0);

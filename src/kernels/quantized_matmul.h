@@ -27,7 +27,7 @@ QuantizedRows quantize_rows(const Tensor& w, QuantizationLoss& loss);
 Tensor dequantize_rows(const Tensor& bytes, const Tensor& scales);
 
 //! A weight matrix W [n, k] as int8 in the layout of the ISA's kernel: each row (output channel) has a scale of its
-//! own, w = scale q with q in -127..127.
+//! own, w = scale q with q in -127..127, or in a smaller range where the kernel wants it (ByteKernel::b_most).
 class QuantizedMatrix {
 public:
   QuantizedMatrix() = default;
@@ -38,7 +38,7 @@ public:
   bool defined() const { return n_ > 0; }
   int64_t rows() const { return n_; }
   int64_t depth() const { return k_; }
-  //! Root mean square of what rounding takes away, over that of the weights.
+  //! Root mean square of what rounding took away here, over that of the weights; 0 for i8 that is taken as it is.
   double error() const { return error_; }
   const float* scales() const { return scales_.data<float>(); }
   const void* panel(int64_t panel, int64_t group) const;

@@ -191,17 +191,15 @@ void Linear::pack() const {
 
 void Linear::pack_quantized() const {
   std::vector<Tensor> weights, scales;
-  bool decided = true;  // all of it was stored as int8
   for (const Part& part : parts_) {
     part.check();
     const bool stored = part.scale.defined() && part.changes.empty();
     weights.push_back(stored ? part.weight : part.changed());
     scales.push_back(part.scale);
-    decided = decided && stored;
   }
   quantized_ = kernels::QuantizedMatrix::pack(weights, scales);
   for (const Part& part : parts_) part.weight.let_go();
-  needs_wide_ = !decided && quantized_.error() > most_int8_error;
+  needs_wide_ = quantized_.error() > most_int8_error;
   if (needs_wide_) quantized_ = {};
 }
 

@@ -142,6 +142,27 @@ TEST(Linear, TakesStoredInt8AsItIs) {
       EXPECT_EQ(distance(product(bytes, dtype, residency), product(numbers, dtype, Residency::packed)), 0.0);
 }
 
+TEST(Linear, Int8LosesLittleOnEveryIsa) {
+  Generator g(5);
+  Tensor w = g.randn({96, 640});
+  const Tensor x = g.randn({50, 640});
+  for (int64_t r = 0; r < 96; ++r) w.data<float>()[r * 640 + 3] = 16.0f;  // 8 bits can still hold the others
+  kernels::QuantizationLoss loss;
+  const auto q = kernels::quantize_rows(w, loss);
+  EXPECT_GT(loss.relative(), 0.03);
+  EXPECT_LT(loss.relative(), Linear::most_int8_error);
+  const Weights bytes(
+      std::make_shared<Stored>(std::map<std::string, Tensor>{{"weight", q.bytes}, {"weight_scale", q.scales}}));
+  const Tensor want = of(w, DType::f32)(x, DType::f32);
+  const kernels::Isa before = kernels::isa();
+  for (const kernels::Isa isa : kernels::available_isas()) {
+    kernels::set_isa(isa);
+    EXPECT_LT(distance(of(w, DType::i8)(x, DType::f32), want), 0.05) << kernels::name_of(isa);
+    EXPECT_LT(distance(Linear(bytes, 640, 96, false, DType::i8)(x, DType::f32), want), 0.05) << kernels::name_of(isa);
+  }
+  kernels::set_isa(before);
+}
+
 TEST(Linear, HalvesOfStoredInt8AreItsOutputs) {
   Generator g(4);
   const Tensor w = g.randn({64, 128}), x = g.randn({7, 128});

@@ -44,8 +44,8 @@ inline float power_of_difference(float whole, float other) {
 }
 
 //! Tiles are ROWS queries by WIDTH keys (scores) or channels (outputs). Panels of K are [head_dim / 2][width][2] and of
-//! V [KEYS / 2][width][2]; a last panel that needs one vector only has the width of one. Queries and keys have a scale
-//! each, values one a channel and block, and probabilities are relative to the largest of their row and block.
+//! V [KEYS / 2][width][2]; a last panel that needs one vector only has the width of one. Queries have a scale each, keys
+//! one a block, values one a channel and block, and probabilities are relative to the largest of their row and block.
 template <int ROWS, int VECTORS>
 struct AttentionIntegers {
   static_assert(VECTORS == 2);
@@ -75,7 +75,7 @@ struct AttentionIntegers {
 
   //! Integers, then scales, of one block.
   static int64_t block_bytes(int64_t head_dim) {
-    return KEYS * padded(head_dim) * 2 + (std::max(KEYS, padded(head_dim)) + LANES) * 4;
+    return KEYS * padded(head_dim) * 2 + padded(head_dim) * 4;
   }
   static int64_t packed_bytes(int64_t key_tokens, int64_t head_dim) {
     return (key_tokens + KEYS - 1) / KEYS * block_bytes(head_dim);
@@ -89,42 +89,52 @@ struct AttentionIntegers {
     return {reinterpret_cast<int16_t*>(start), reinterpret_cast<float*>(start + KEYS * padded(head_dim) * 2)};
   }
 
-  //! `row`, of a multiple of LANES, as integers; the scale is not a number where something in it is not finite.
-  static float integers_of(const float* row, int64_t count, float most, int16_t* out) {
-    Floats peak{}, nothing{};
-    for (int64_t i = 0; i < count; i += LANES) {
-      const Floats v = load(row + i);
-      peak = larger(peak, magnitude(v));
+  //! The largest magnitude of some values, or not a number as soon as one is not finite.
+  struct Peak {
+    Floats largest_ones{}, nothing{};
+
+    void see(Floats v) {
+      largest_ones = larger(largest_ones, magnitude(v));
       nothing += v * 0.0f;
     }
-    const float largest_one = largest(peak);
-    const Floats inverse = to_integers(splat(largest_one), most);
-    for (int64_t i = 0; i < count; i += LANES) store_integers(out + i, rounded(load(row + i) * inverse));
-    return largest_one / most + sum(nothing);
+    float finite() const { return largest(largest_ones); }  //!< of those that are
+    float value() const { return finite() + sum(nothing); }
+  };
+
+  static void write_integers(const float* from, int64_t count, Floats factor, int16_t* out) {
+    for (int64_t i = 0; i < count; i += LANES) store_integers(out + i, rounded(load(from + i) * factor));
   }
 
-  static void pack_keys(const Head& h, int64_t first, int64_t count, const Block& to) {
+  //! Returns the scale of the block's keys.
+  static float pack_keys(const Head& h, int64_t first, int64_t count, int16_t* to) {
     const int64_t wide = padded(h.head_dim);
+    const float most = most_channel(h.head_dim);
     float row[prax::kernels::most_integer_channels];
     int16_t integers[prax::kernels::most_integer_channels];
-    float nothing = 0;  // or not a number, as soon as one key is not finite
-    for (int64_t k = 0; k < count; ++k) {
+    const auto widen_key = [&](int64_t k) {
       widen(h.key, h.dtype, (first + k) * h.key_stride, h.head_dim, wide, row);
-      to.scales[k] = integers_of(row, wide, most_channel(h.head_dim), integers);
-      nothing += to.scales[k] * 0.0f;
+    };
+    Peak peak;
+    for (int64_t k = 0; k < count; ++k) {
+      widen_key(k);
+      for (int64_t d = 0; d < wide; d += LANES) peak.see(load(row + d));
+    }
+    const Floats factor = to_integers(splat(peak.finite()), most);
+    for (int64_t k = 0; k < count; ++k) {
+      widen_key(k);
+      write_integers(row, wide, factor, integers);
       const int64_t panel = k / WIDTH * WIDTH, width = panel_width(count - panel);
       for (int64_t d = 0; d < wide; d += 2)
-        std::memcpy(to.integers + panel * wide + d * width + (k - panel) * 2, integers + d, 4);
+        std::memcpy(to + panel * wide + d * width + (k - panel) * 2, integers + d, 4);
     }
-    for (int64_t k = count; k < KEYS; ++k) to.scales[k] = 0;
     const int64_t panel = (count - 1) / WIDTH * WIDTH, width = panel_width(count - panel);
     for (int64_t k = count; k < panel + width; ++k)
-      for (int64_t d = 0; d < wide; d += 2)
-        std::memset(to.integers + panel * wide + d * width + (k - panel) * 2, 0, 4);
-    to.scales[KEYS] = nothing;
+      for (int64_t d = 0; d < wide; d += 2) std::memset(to + panel * wide + d * width + (k - panel) * 2, 0, 4);
+    return peak.value() / most;
   }
 
-  static void pack_values(const Head& h, int64_t first, int64_t count, const Block& to) {
+  //! Makes a scale for each channel, too.
+  static void pack_values(const Head& h, int64_t first, int64_t count, int16_t* to, float* scales) {
     float rows[KEYS][WIDTH];
     for (int64_t c = 0; c < h.head_dim; c += WIDTH) {
       const int64_t width = panel_width(h.head_dim - c), channels = std::min(h.head_dim - c, width);
@@ -132,18 +142,14 @@ struct AttentionIntegers {
         widen(h.value, h.dtype, (first + k) * h.value_stride + c, channels, width, rows[k]);
       if (count % 2) std::fill_n(rows[count], WIDTH, 0.0f);
       for (int64_t i = 0; i < width; i += LANES) {
-        Floats peak{}, nothing{};
-        for (int64_t k = 0; k < count; ++k) {
-          const Floats v = load(rows[k] + i);
-          peak = larger(peak, magnitude(v));
-          nothing += v * 0.0f;
-        }
-        store(to.scales + c + i, peak / MOST_VALUE + nothing);
-        const Floats inverse = to_integers(peak, MOST_VALUE);
+        Peak peak;
+        for (int64_t k = 0; k < count; ++k) peak.see(load(rows[k] + i));
+        store(scales + c + i, peak.largest_ones / MOST_VALUE + peak.nothing);
+        const Floats inverse = to_integers(peak.largest_ones, MOST_VALUE);
         for (int64_t k = 0; k < count; k += 2) {
           const Ints even = rounded(load(rows[k] + i) * inverse), odd = rounded(load(rows[k + 1] + i) * inverse);
           const Ints pair = (even & 0xffff) | (Ints)((Words)odd << 16);
-          std::memcpy(to.integers + c * KEYS + k * width + i * 2, &pair, sizeof pair);
+          std::memcpy(to + c * KEYS + k * width + i * 2, &pair, sizeof pair);
         }
       }
     }
@@ -151,8 +157,10 @@ struct AttentionIntegers {
 
   static void pack(const Head& h, int64_t block) {
     const int64_t first = block * KEYS, count = std::min(KEYS, h.key_tokens - first);
-    pack_keys(h, first, count, block_at(h.packed_keys, block, h.head_dim));
-    pack_values(h, first, count, block_at(h.packed_values, block, h.head_dim));
+    const Block keys = block_at(h.packed_keys, block, h.head_dim);
+    *keys.scales = pack_keys(h, first, count, keys.integers);
+    const Block values = block_at(h.packed_values, block, h.head_dim);
+    pack_values(h, first, count, values.integers, values.scales);
   }
 
   //! Kept out of its callers, in which GCC would not keep the sums in registers.
@@ -165,50 +173,95 @@ struct AttentionIntegers {
     }
   }
 
-  //! Products at `s` become probabilities as 16-bit integers, at the same place.
-  static void softmax_row(const Head& h, int64_t query, int64_t first, int64_t count, const float* key_scales,
-                          int32_t* s, Row& row) {
-    const float* key_bias = h.key_bias ? h.key_bias + first : nullptr;
-    const float* score_bias = h.score_bias ? h.score_bias + query * h.score_bias_stride + first : nullptr;
-    const Floats scale = splat(row.scale), least = splat(-__builtin_inff());
+  static Floats products_at(const int32_t* s) {
+    Ints v;
+    std::memcpy(&v, s, sizeof v);
+    return __builtin_convertvector(v, Floats);
+  }
+
+  //! Products at `s` become scores, in place; returns the largest.
+  static float bias_row(const float* key_bias, const float* score_bias, int64_t count, float factor, int32_t* s) {
     auto* scores = reinterpret_cast<float*>(s);
+    const Floats least = splat(-__builtin_inff());
     Floats most = least;
-    const auto product = [&](int64_t k) {
-      Ints v;
-      std::memcpy(&v, s + k, sizeof v);
-      return __builtin_convertvector(v, Floats) * (scale * load(key_scales + k));
-    };
     for_vectors(
         count,
         [&](int64_t k) {
-          Floats v = product(k);
+          Floats v = products_at(s + k) * factor;
           if (key_bias) v += load(key_bias + k) * log2_e;
           if (score_bias) v += load(score_bias + k) * log2_e;
           store(scores + k, v);
           most = larger(most, v);
         },
         [&](int64_t k, int64_t n) {
-          Floats v = product(k);
+          Floats v = products_at(s + k) * factor;
           if (key_bias) v += load_some(key_bias + k, n) * log2_e;
           if (score_bias) v += load_some(score_bias + k, n) * log2_e;
           store(scores + k, v);
           store_some(scores + k + n, least, LANES - n);
           most = larger(most, load(scores + k));
         });
-    // The next whole number: powers of two between such change no bits and cost nothing.
-    const float old = row.maximum, seen = std::ceil(largest(most)), now = old < seen ? seen : old;
-    const Floats base = splat(seen == -__builtin_inff() ? 0.0f : seen);
+    return largest(most);
+  }
+
+  //! The largest of `count` products.
+  static int32_t largest_product(const int32_t* s, int64_t count) {
+    int32_t most = s[0];
+    Ints lanes = most - Ints{};
+    int64_t k = 0;
+    for (; k + LANES <= count; k += LANES) {
+      Ints v;
+      std::memcpy(&v, s + k, sizeof v);
+      lanes = v > lanes ? v : lanes;
+    }
+    for (int i = 0; i < LANES; ++i) most = std::max(most, lanes[i]);
+    for (; k < count; ++k) most = std::max(most, s[k]);
+    return most;
+  }
+
+  //! Scores become probabilities as 16-bit integers; returns the sum of these. What `score` says of the lanes behind the
+  //! last key counts for nothing.
+  template <typename Score>
+  static float probabilities_of(int64_t count, float base, int16_t* out, Score&& score) {
+    const auto at = [&](int64_t k) { return integer_power<MOST_PROBABILITY>(score(k) - base); };
     Ints sums{};
-    auto* out = reinterpret_cast<int16_t*>(s);
-    for (int64_t k = 0; k < count; k += LANES) {
-      const Ints p = integer_power<MOST_PROBABILITY>(load(scores + k) - base);
+    int64_t k = 0;
+    for (; k + WIDTH <= count; k += WIDTH) {
+      const Ints first = at(k), second = at(k + LANES);
+      sums += first + second;
+      store_integers(out + k, first, second);
+    }
+    for (; k < count; k += LANES) {
+      Ints p = at(k);
+      for (int64_t i = count - k; i < LANES; ++i) p[i] = 0;
       sums += p;
       store_integers(out + k, p);
     }
+    int32_t total = 0;
+    for (int i = 0; i < LANES; ++i) total += sums[i];
+    return static_cast<float>(total);
+  }
+
+  //! Products at `s` become probabilities as 16-bit integers, at the same place.
+  static void softmax_row(const Head& h, int64_t query, int64_t first, int64_t count, float key_scale, int32_t* s,
+                          Row& row) {
+    const float* key_bias = h.key_bias ? h.key_bias + first : nullptr;
+    const float* score_bias = h.score_bias ? h.score_bias + query * h.score_bias_stride + first : nullptr;
+    const float factor = row.scale * key_scale;
+    const bool plain = !key_bias && !score_bias && factor >= 0;
+    // The next whole number: powers of two between such change no bits and cost nothing.
+    const float seen = std::ceil(plain ? static_cast<float>(largest_product(s, count)) * factor
+                                       : bias_row(key_bias, score_bias, count, factor, s));
+    const float old = row.maximum, now = old < seen ? seen : old;
+    const float base = seen == -__builtin_inff() ? 0.0f : seen;
+    auto* out = reinterpret_cast<int16_t*>(s);
+    const float total =
+        plain ? probabilities_of(count, base, out, [&](int64_t k) { return products_at(s + k) * factor; })
+              : probabilities_of(count, base, out, [&](int64_t k) { return load(reinterpret_cast<float*>(s) + k); });
     row.maximum = now;
     row.factor = power_of_difference(old, now);
     row.weight = power_of_difference(seen, now);
-    row.total = row.total * row.factor + row.weight * sum(__builtin_convertvector(sums, Floats));
+    row.total = row.total * row.factor + row.weight * total + key_scale * 0.0f;
   }
 
   //! The parts of run()'s memory.
@@ -244,22 +297,18 @@ struct AttentionIntegers {
       for (int64_t k = 0; k < count; k += WIDTH)
         multiply(in.queries + strip * wide, wide, wide, keys.integers + k * wide, panel_width(count - k),
                  in.scores + k, STRIDE);
-      for (int64_t r = 0; r < std::min<int64_t>(ROWS, rows - strip); ++r) {
-        softmax_row(h, begin + strip + r, first, count, keys.scales, in.scores + r * STRIDE, in.rows[strip + r]);
-        in.rows[strip + r].total += keys.scales[KEYS];
-      }
+      for (int64_t r = 0; r < std::min<int64_t>(ROWS, rows - strip); ++r)
+        softmax_row(h, begin + strip + r, first, count, *keys.scales, in.scores + r * STRIDE, in.rows[strip + r]);
       const auto* probabilities = reinterpret_cast<const int16_t*>(in.scores);
       for (int64_t c = 0; c < dim; c += WIDTH) {
         const int64_t width = panel_width(dim - c);
         multiply(probabilities, STRIDE * 2, (count + 1) / 2 * 2, values.integers + c * KEYS, width, in.product, WIDTH);
         for (int64_t r = 0; r < ROWS; ++r) {
-          const Row& row = in.rows[strip + r];
+          const Floats factor = splat(in.rows[strip + r].factor), weight = splat(in.rows[strip + r].weight);
           float* o = in.outputs + (strip + r) * wide + c;
           for (int64_t i = 0; i < width; i += LANES) {
-            Ints p;
-            std::memcpy(&p, in.product + r * WIDTH + i, sizeof p);
-            const Floats added = __builtin_convertvector(p, Floats) * (load(values.scales + c + i) * row.weight);
-            store(o + i, load(o + i) * row.factor + added);
+            const Floats added = products_at(in.product + r * WIDTH + i) * (load(values.scales + c + i) * weight);
+            store(o + i, load(o + i) * factor + added);
           }
         }
       }
@@ -275,7 +324,10 @@ struct AttentionIntegers {
     for (int64_t r = 0; r < all_rows; ++r) in.rows[r] = {0, -__builtin_inff(), 0, 0, 0};
     for (int64_t r = 0; r < rows; ++r) {
       widen(h.query, h.dtype, (begin + r) * h.query_stride, dim, wide, in.query);
-      const float scale = integers_of(in.query, wide, most_channel(dim), in.queries + r * wide);
+      Peak peak;
+      for (int64_t d = 0; d < wide; d += LANES) peak.see(load(in.query + d));
+      write_integers(in.query, wide, to_integers(splat(peak.finite()), most_channel(dim)), in.queries + r * wide);
+      const float scale = peak.value() / most_channel(dim);
       in.rows[r].scale = scale * h.scale * log2_e;
       in.rows[r].total = scale * 0.0f;
     }

@@ -30,6 +30,7 @@ constexpr prax::kernels::ByteKernel byte_kernel_of_pairs{
     2,
     512,
     DType::i16,
+    127,
     0,
     tile_pairs<ROWS, VECTORS, int8_t>,
     pack_bytes<VECTORS * LANES, 2, 0>};
