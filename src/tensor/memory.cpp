@@ -2,12 +2,16 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "tensor/numa.h"
@@ -15,24 +19,77 @@
 
 namespace prax {
 
-//! Large blocks by size class; freed ones wait here for the next of the same class.
+namespace {
+
+constexpr size_t alignment = 64;
+constexpr size_t large = size_t{1} << 20;
+constexpr size_t huge_page = size_t{2} << 20;
+
+//! Pages that are the kernel's one mapping.
+struct Mapping {
+  char* at;
+  size_t bytes;
+};
+
+//! A large block: mappings that follow each other.
+struct Block {
+  char* at = nullptr;
+  std::vector<size_t> mappings;  //!< their sizes
+
+  size_t bytes() const {
+    size_t total = 0;
+    for (const size_t m : mappings) total += m;
+    return total;
+  }
+};
+
+}  // namespace
+
+//! Large blocks by size; freed ones wait here for the next of the same size, or for their pages to become part of
+//! another one.
 class MemoryPool {
 public:
   ~MemoryPool() { release(); }
 
-  void* take(size_t bytes) {
+  std::optional<Block> take(size_t bytes) {
     std::lock_guard lock(mutex_);
     auto it = free_.find(bytes);
-    if (it == free_.end()) return nullptr;
-    void* block = it->second;
+    if (it == free_.end()) return std::nullopt;
+    Block block = std::move(it->second);
     free_.erase(it);
     use_.cached -= bytes;
     return block;
   }
 
-  void keep(void* block, size_t bytes) {
+  //! Pages of blocks of any size, as many as there are, up to `bytes`: of the smallest block that has them all, else of
+  //! the largest ones.
+  std::vector<Mapping> gather(size_t bytes) {
     std::lock_guard lock(mutex_);
-    free_.emplace(bytes, block);
+    std::vector<Mapping> found;
+    while (bytes > 0 && !free_.empty()) {
+      auto it = free_.lower_bound(bytes);
+      if (it == free_.end()) --it;
+      if (it->first < huge_page) break;
+      Block block = std::move(it->second);
+      free_.erase(it);
+      Block rest{block.at, {}};
+      for (const size_t mapping : block.mappings) {
+        const size_t taken = std::min(mapping, bytes);
+        if (taken > 0) found.push_back({rest.at, taken});
+        rest.at += taken;
+        bytes -= taken;
+        use_.cached -= taken;
+        if (mapping > taken) rest.mappings.push_back(mapping - taken);
+      }
+      if (!rest.mappings.empty()) free_.emplace(rest.bytes(), std::move(rest));
+    }
+    return found;
+  }
+
+  void keep(Block block) {
+    const size_t bytes = block.bytes();
+    std::lock_guard lock(mutex_);
+    free_.emplace(bytes, std::move(block));
     use_.current -= bytes;
     use_.cached += bytes;
   }
@@ -56,7 +113,7 @@ public:
   }
 
   void release(size_t at_least = 0) {
-    std::multimap<size_t, void*> blocks;
+    std::multimap<size_t, Block> blocks;
     {
       std::lock_guard lock(mutex_);
       const auto first = free_.lower_bound(at_least);
@@ -64,7 +121,7 @@ public:
       free_.erase(first, free_.end());
       for (const auto& [bytes, block] : blocks) use_.cached -= bytes;
     }
-    for (auto& [bytes, block] : blocks) ::munmap(block, bytes);
+    for (auto& [bytes, block] : blocks) ::munmap(block.at, bytes);
   }
 
   MemoryUse use() {
@@ -79,15 +136,11 @@ public:
 
 private:
   std::mutex mutex_;
-  std::multimap<size_t, void*> free_;
+  std::multimap<size_t, Block> free_;
   MemoryUse use_;
 };
 
 namespace {
-
-constexpr size_t alignment = 64;
-constexpr size_t large = size_t{1} << 20;
-constexpr size_t huge_page = size_t{2} << 20;
 
 //! That of a rehearsal in this thread.
 thread_local std::shared_ptr<MemoryPool> rehearsed;
@@ -111,6 +164,64 @@ size_t size_class(size_t bytes) {
               "use a smaller size, fewer frames or --dtype bf16, or close other programs");
 }
 
+//! Fresh pages at `where`, or anywhere; null if there are none.
+char* map(size_t bytes, void* where = nullptr) {
+  const int flags =
+      MAP_PRIVATE | MAP_ANONYMOUS | (rehearsed ? MAP_NORESERVE : 0) | (where ? MAP_FIXED : 0);
+  void* at = ::mmap(where, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+  return at == MAP_FAILED ? nullptr : static_cast<char*>(at);
+}
+
+//! As map(), on a boundary of huge pages: only there do whole ones move.
+char* map_aligned(size_t bytes) {
+  char* at = map(bytes + huge_page);
+  if (!at) return nullptr;
+  const size_t before = (huge_page - reinterpret_cast<uintptr_t>(at) % huge_page) % huge_page;
+  if (before > 0) ::munmap(at, before);
+  ::munmap(at + before + bytes, huge_page - before);
+  return at + before;
+}
+
+void set_up(char* at, size_t bytes) {
+  if (!rehearsed) spread_over_nodes(at, bytes);
+  if (bytes >= 2 * huge_page) ::madvise(at, bytes, rehearsed ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+}
+
+//! A new block, of pages that are kept for reuse first. They move without being copied or cleared, and what a run holds
+//! at once decides how much memory it takes, not how many sizes of blocks it has.
+Block make(MemoryPool& pool, size_t bytes) {
+  constexpr size_t worth_moving = size_t{16} << 20, most_mappings = 32;
+  std::vector<Mapping> kept;
+  if (bytes >= worth_moving) kept = pool.gather(bytes);
+  if (kept.size() >= most_mappings) {  // the kernel has 65,000 for a process
+    for (const Mapping& m : kept) ::munmap(m.at, m.bytes);
+    kept.clear();
+  }
+  Block block{bytes >= huge_page ? map_aligned(bytes) : map(bytes), {}};
+  if (!block.at) {
+    for (const Mapping& m : kept) ::munmap(m.at, m.bytes);
+    kept.clear();
+    pool.release();
+    block.at = map(bytes);
+  }
+  if (!block.at) out_of_memory(bytes);
+  char* to = block.at;
+  for (const Mapping& m : kept) {
+    if (::mremap(m.at, m.bytes, m.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+      ::munmap(m.at, m.bytes);
+      if (!map(m.bytes, to)) out_of_memory(bytes);
+      set_up(to, m.bytes);
+    }
+    block.mappings.push_back(m.bytes);
+    to += m.bytes;
+  }
+  if (const size_t fresh = bytes - static_cast<size_t>(to - block.at); fresh > 0) {
+    set_up(to, fresh);
+    block.mappings.push_back(fresh);
+  }
+  return block;
+}
+
 }  // namespace
 
 std::shared_ptr<void> allocate(size_t bytes) {
@@ -127,21 +238,11 @@ std::shared_ptr<void> allocate(size_t bytes) {
             }};
   }
   const size_t rounded = size_class(bytes);
-  void* block = from->take(rounded);
-  if (!block) {
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (rehearsed ? MAP_NORESERVE : 0);
-    auto map = [&] { return ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, flags, -1, 0); };
-    block = map();
-    if (block == MAP_FAILED) {
-      release_cached_memory();
-      block = map();
-    }
-    if (block == MAP_FAILED) out_of_memory(bytes);
-    if (!rehearsed) spread_over_nodes(block, rounded);
-    if (rounded >= 2 * huge_page) ::madvise(block, rounded, rehearsed ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
-  }
+  std::optional<Block> block = from->take(rounded);
+  if (!block) block = make(*from, rounded);
   from->count(rounded);
-  return {block, [rounded, from](void* p) { from->keep(p, rounded); }};
+  char* at = block->at;
+  return {at, [block = std::move(*block), from](void*) mutable { from->keep(std::move(block)); }};
 }
 
 Rehearsal::Rehearsal() { rehearsed = std::make_shared<MemoryPool>(); }

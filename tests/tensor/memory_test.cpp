@@ -29,6 +29,41 @@ TEST(Memory, CountsAndReusesLargeBlocks) {
   EXPECT_EQ(memory_use().cached, 0u);
 }
 
+void touch(const std::shared_ptr<void>& block, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 4096) static_cast<char*>(block.get())[i] = 1;
+}
+
+TEST(Memory, ABlockTakesThePagesOfOthers) {
+  release_cached_memory();
+  reset_peak_memory();
+  const MemoryUse before = memory_use();
+  for (int turn = 0; turn < 50; ++turn) {  // sizes that come and go, as in the layers of a denoiser
+    { touch(allocate(96 * mib), 96 * mib); }
+    auto one = allocate(32 * mib), three = allocate(48 * mib);
+    touch(one, 32 * mib);
+    touch(three, 48 * mib);
+    one.reset();
+    auto odd = allocate((18 + turn % 4 * 2) * mib);
+    touch(odd, 18 * mib);
+  }
+  EXPECT_LT(memory_use().peak, before.peak + 104 * mib);
+  const size_t resident = anonymous_memory();
+  release_cached_memory();
+  EXPECT_EQ(memory_use().cached, 0u);
+  EXPECT_LT(anonymous_memory() + 80 * mib, resident) << "all pages went back";
+}
+
+TEST(Memory, PagesMoveWithWhatTheyHold) {
+  release_cached_memory();
+  const size_t before = anonymous_memory();
+  { touch(allocate(64 * mib), 64 * mib); }
+  auto block = allocate(40 * mib);
+  EXPECT_EQ(static_cast<char*>(block.get())[4096], 1) << "not cleared, so not faulted in again";
+  EXPECT_GT(anonymous_memory(), before + 60 * mib);
+  release_cached_memory();
+  EXPECT_LT(anonymous_memory(), before + 50 * mib);
+}
+
 TEST(Memory, GivesBackLargeBlocksAlone) {
   release_cached_memory();
   { auto small = allocate(4 * mib), large = allocate(32 * mib); }
