@@ -190,9 +190,9 @@ void set_up(char* at, size_t bytes) {
 //! A new block, of pages that are kept for reuse first. They move without being copied or cleared, and what a run holds
 //! at once decides how much memory it takes, not how many sizes of blocks it has.
 Block make(MemoryPool& pool, size_t bytes) {
-  constexpr size_t worth_moving = size_t{16} << 20, most_mappings = 32;
+  constexpr size_t most_mappings = 32;
   std::vector<Mapping> kept;
-  if (bytes >= worth_moving) kept = pool.gather(bytes);
+  if (bytes >= huge_page) kept = pool.gather(bytes);
   if (kept.size() >= most_mappings) {  // the kernel has 65,000 for a process
     for (const Mapping& m : kept) ::munmap(m.at, m.bytes);
     kept.clear();

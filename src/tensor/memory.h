@@ -6,7 +6,7 @@
 namespace prax {
 
 //! 64-byte aligned memory, not cleared. Large blocks are kept for reuse when freed (a denoising step asks for the
-//! same sizes again and again, and fresh pages cost a fault each); a block of 16 MiB and more takes pages of kept blocks
+//! same sizes again and again, and fresh pages cost a fault each); a block of 2 MiB and more takes pages of kept blocks
 //! of other sizes before it takes fresh ones. Throws Error(resource) when there is none.
 std::shared_ptr<void> allocate(size_t bytes);
 

@@ -53,6 +53,16 @@ TEST(Memory, ABlockTakesThePagesOfOthers) {
   EXPECT_LT(anonymous_memory() + 80 * mib, resident) << "all pages went back";
 }
 
+TEST(Memory, ManySizesTakeNoMoreThanTheLargest) {
+  release_cached_memory();
+  reset_peak_memory();
+  const size_t before = memory_use().peak;
+  for (int turn = 0; turn < 200; ++turn)
+    for (const size_t size : {6, 4, 16, 18, 10, 24, 6, 12, 22, 14, 28, 32, 56, 44}) touch(allocate(size * mib), mib);
+  EXPECT_LT(memory_use().peak, before + 64 * mib);
+  release_cached_memory();
+}
+
 TEST(Memory, PagesMoveWithWhatTheyHold) {
   release_cached_memory();
   const size_t before = anonymous_memory();
