@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "models/cogvideox/vae_layers.h"
 #include "models/cogvideox/vae_tiling.h"
-#include "tensor/memory.h"
 
 namespace prax::models::cogvideox {
 
@@ -181,7 +180,6 @@ private:
     conv_in_.rest();
     for (Block& block : blocks_) {
       for (Resnet& resnet : block.resnets) x = resnet(std::move(x), z);
-      release_cached_memory();  // what is kept of this size is not needed again in this chunk
       if (block.upsample) x = (*block.upsample)(std::move(x));
     }
     norm_out_.begin(x, z);
@@ -256,7 +254,6 @@ public:
       for (Block& block : blocks_) {
         for (Resnet& resnet : block.resnets) x = resnet(std::move(x), {});
         if (block.downsample) x = (*block.downsample)(std::move(x));
-        release_cached_memory();  // what is kept of the larger size is not needed again in this chunk
       }
       norm_out_.begin(x, {});
       for (size_t t = 0; t < x.size(); ++t) {

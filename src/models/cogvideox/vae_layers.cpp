@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "tensor/memory.h"
 #include "tensor/parallel.h"
 
 namespace prax::models::cogvideox {
@@ -148,13 +147,10 @@ Chunk Resnet::operator()(Chunk x, const Chunk& latents) {
   for (size_t t = 0; t < x.size(); ++t) {
     inner[t] =
         conv1_.push(x[t].height, x[t].width, [&](nn::Plane& plane) { norm1_(x[t], static_cast<int64_t>(t), plane); });
-    if (!has_shortcut_) continue;
-    x[t] = shortcut_(x[t], nullptr);
-    release_cached_memory();  // frames of this width are not needed again, and they are the largest of all
+    if (has_shortcut_) x[t] = shortcut_(x[t], nullptr);
   }
   norm1_.end();
   conv1_.rest();
-  if (has_shortcut_) release_cached_memory();
   norm2_.begin(inner, latents);
   for (size_t t = 0; t < x.size(); ++t) {
     const bool last_user = t + 1 == x.size() || !share(x[t], x[t + 1]);
@@ -227,7 +223,6 @@ Chunk Upsample::operator()(Chunk x) const {
     nn::Frame larger = nn::Frame::empty(height, width, conv_.out());
     conv_(planes, larger);
     x[t] = {};
-    release_cached_memory();  // frames of the smaller size are not needed again
     if (compress_time_ && (t > 0 || (x.size() % 2 == 0 && x.size() > 1))) out.push_back(larger);
     out.push_back(std::move(larger));
   }

@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "models/ltx/vae_blocks.h"
 #include "nn/linear.h"
-#include "tensor/memory.h"
 #include "tensor/parallel.h"
 
 namespace prax::models::ltx {
@@ -149,10 +148,7 @@ public:
       head_.push(latent_frame(latents, t), wait);
       if (t + 1 == frames) head_.finish(wait);
       if (t + 1 < frames && waiting.bytes() < most_waiting) continue;
-      if (forget) {
-        head_.release();
-        release_cached_memory();
-      }
+      if (forget) head_.release();
       while (!waiting.empty()) {
         tail_.push(waiting.pop_frame(), picture);
         if (on_frame) on_frame(++done, frames);

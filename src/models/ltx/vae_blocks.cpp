@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "nn/linear.h"
-#include "tensor/memory.h"
 #include "tensor/parallel.h"
 
 namespace prax::models::ltx {
@@ -288,11 +287,7 @@ void UpsampleStage::after_conv(nn::Frame frame, const nn::Emit& emit) {
     outs.push_back(std::move(out));
   }
   first_ = false;
-  // What a large picture needs here is not kept for the next time: that comes after all layers behind have run.
-  constexpr size_t large = size_t{64} << 20;
-  const bool let_go = frame.data.bytes() >= large;
   frame = input = {};
-  if (let_go) release_cached_memory(large);
   for (nn::Frame& out : outs) emit(std::move(out));
 }
 
