@@ -112,14 +112,12 @@ public:
     use_.small -= bytes;
   }
 
-  void release(size_t at_least = 0) {
+  void release() {
     std::multimap<size_t, Block> blocks;
     {
       std::lock_guard lock(mutex_);
-      const auto first = free_.lower_bound(at_least);
-      blocks.insert(first, free_.end());
-      free_.erase(first, free_.end());
-      for (const auto& [bytes, block] : blocks) use_.cached -= bytes;
+      blocks.swap(free_);
+      use_.cached = 0;
     }
     for (auto& [bytes, block] : blocks) ::munmap(block.at, bytes);
   }
@@ -166,8 +164,7 @@ size_t size_class(size_t bytes) {
 
 //! Fresh pages at `where`, or anywhere; null if there are none.
 char* map(size_t bytes, void* where = nullptr) {
-  const int flags =
-      MAP_PRIVATE | MAP_ANONYMOUS | (rehearsed ? MAP_NORESERVE : 0) | (where ? MAP_FIXED : 0);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (rehearsed ? MAP_NORESERVE : 0) | (where ? MAP_FIXED : 0);
   void* at = ::mmap(where, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   return at == MAP_FAILED ? nullptr : static_cast<char*>(at);
 }
@@ -249,7 +246,7 @@ Rehearsal::Rehearsal() { rehearsed = std::make_shared<MemoryPool>(); }
 Rehearsal::~Rehearsal() { rehearsed.reset(); }
 bool rehearsing() { return rehearsed != nullptr; }
 
-void release_cached_memory(size_t at_least) { pool()->release(at_least); }
+void release_cached_memory() { pool()->release(); }
 MemoryUse memory_use() { return pool()->use(); }
 void reset_peak_memory() { pool()->reset_peak(); }
 

@@ -10,8 +10,8 @@ namespace prax {
 //! of other sizes before it takes fresh ones. Throws Error(resource) when there is none.
 std::shared_ptr<void> allocate(size_t bytes);
 
-//! Gives the kept blocks back to the system, those of at least so many bytes; call between stages.
-void release_cached_memory(size_t at_least = 0);
+//! Gives the kept blocks back to the system; call between stages.
+void release_cached_memory();
 
 struct MemoryUse {
   size_t current = 0;  //!< bytes in live blocks

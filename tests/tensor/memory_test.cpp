@@ -74,14 +74,6 @@ TEST(Memory, PagesMoveWithWhatTheyHold) {
   EXPECT_LT(anonymous_memory(), before + 50 * mib);
 }
 
-TEST(Memory, GivesBackLargeBlocksAlone) {
-  release_cached_memory();
-  { auto small = allocate(4 * mib), large = allocate(32 * mib); }
-  release_cached_memory(16 * mib);
-  EXPECT_EQ(memory_use().cached, 4 * mib);
-  release_cached_memory();
-}
-
 TEST(Memory, PeakIsTheLargestUse) {
   release_cached_memory();
   reset_peak_memory();

@@ -13,7 +13,8 @@ void int8_loop(int64_t iterations) {
   for (int i = 0; i < sums_in_registers; ++i) sums[i] = unknown(_mm256_set1_epi32(i));
   for (int64_t n = 0; n < iterations; ++n) {
 #pragma GCC unroll 24
-    for (int i = 0; i < sums_in_registers; ++i) sums[i] = _mm256_add_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(sums[i], x), ones), y);
+    for (int i = 0; i < sums_in_registers; ++i)
+      sums[i] = _mm256_add_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(sums[i], x), ones), y);
   }
 #pragma GCC unroll 24
   for (int i = 0; i < sums_in_registers; ++i) unknown(sums[i]);

@@ -9,8 +9,8 @@ namespace {
 
 constexpr int rows = 6, vectors = 2, columns = vectors * LANES;
 
-//! VPMADDUBSW: two products of unsigned bytes of W (64 too large, so at most 128) with signed ones of A have a sum of 16
-//! bits; VPMADDWD adds two of these. In assembly, as the sums take 12 of 16 registers.
+//! VPMADDUBSW: two products of unsigned bytes of W (64 too large, so at most 128) with signed ones of A have a sum of
+//! 16 bits; VPMADDWD adds two of these. In assembly, as the sums take 12 of 16 registers.
 void tile_int8(const void* a_raw, int64_t a_stride, int64_t depth, const void* b_raw, int32_t* c, int64_t c_stride,
                bool accumulate) {
   static const __m256i ones = _mm256_set1_epi16(1);
