@@ -4,7 +4,7 @@ namespace prax::kernels::avx2 {
 
 namespace {
 
-//! VPMADDUBSW, VPMADDWD and an addition: four products of bytes to a lane (see tile_int8).
+//! VPMADDUBSW, VPMADDWD and an addition: four products of bytes to a lane (see pairs.inl).
 void int8_loop(int64_t iterations) {
   const __m256i x = unknown(_mm256_set1_epi8(3)), ones = unknown(_mm256_set1_epi16(1));
   const __m256i y = unknown(_mm256_set1_epi32(-2));

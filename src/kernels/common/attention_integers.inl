@@ -44,8 +44,9 @@ inline float power_of_difference(float whole, float other) {
 }
 
 //! Tiles are ROWS queries by WIDTH keys (scores) or channels (outputs). Panels of K are [head_dim / 2][width][2] and of
-//! V [KEYS / 2][width][2]; a last panel that needs one vector only has the width of one. Queries have a scale each, keys
-//! one a block, values one a channel and block, and probabilities are relative to the largest of their row and block.
+//! V [KEYS / 2][width][2]; a last panel that needs one vector only has the width of one. Queries have a scale each,
+//! keys one a block, values one a channel and block, and probabilities are relative to the largest of their row and
+//! block.
 template <int ROWS, int VECTORS>
 struct AttentionIntegers {
   static_assert(VECTORS == 2);
@@ -167,9 +168,9 @@ struct AttentionIntegers {
   [[gnu::noinline]] static void multiply(const int16_t* a, int64_t a_stride, int64_t depth, const int16_t* b,
                                          int64_t width, int32_t* c, int64_t c_stride) {
     if (width == WIDTH) {
-      tile_pairs<ROWS, VECTORS, int16_t>(a, a_stride, depth, b, c, c_stride, false);
+      tile_integers<ROWS, VECTORS, int16_t, int16_t>(a, a_stride, depth, b, c, c_stride, false);
     } else {
-      tile_pairs<ROWS, 1, int16_t>(a, a_stride, depth, b, c, c_stride, false);
+      tile_integers<ROWS, 1, int16_t, int16_t>(a, a_stride, depth, b, c, c_stride, false);
     }
   }
 
@@ -219,8 +220,8 @@ struct AttentionIntegers {
     return most;
   }
 
-  //! Scores become probabilities as 16-bit integers; returns the sum of these. What `score` says of the lanes behind the
-  //! last key counts for nothing.
+  //! Scores become probabilities as 16-bit integers; returns the sum of these. What `score` says of the lanes behind
+  //! the last key counts for nothing.
   template <typename Score>
   static float probabilities_of(int64_t count, float base, int16_t* out, Score&& score) {
     const auto at = [&](int64_t k) { return integer_power<MOST_PROBABILITY>(score(k) - base); };

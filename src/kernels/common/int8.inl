@@ -32,7 +32,7 @@ constexpr prax::kernels::ByteKernel byte_kernel_of_pairs{
     DType::i16,
     127,
     0,
-    tile_pairs<ROWS, VECTORS, int8_t>,
+    tile_integers<ROWS, VECTORS, int16_t, int8_t>,
     pack_bytes<VECTORS * LANES, 2, 0>};
 
 template <typename In, typename Out>

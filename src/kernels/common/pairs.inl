@@ -1,5 +1,5 @@
-// Products of 16-bit integers with exact sums of 32 bits: pairs of k multiplied and added (PMADDWD). Bytes are widened
-// (but by AVX2, which has a kernel of its own for them).
+// Products of integers with exact sums of 32 bits: pairs of k of 16 bits multiplied and added (PMADDWD). Bytes are
+// widened to these; on AVX2 four of them are multiplied as they are.
 
 #pragma once
 
@@ -9,7 +9,7 @@ namespace {
 
 #if defined(__AVX512BW__)
 typedef __m512i Sums;
-inline Sums pairs_of(const int8_t* b) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i*)b)); }
+inline Sums groups_of(const int8_t* b) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i*)b)); }
 inline Sums multiply_pairs(Sums sum, Sums a, Sums b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
 inline Sums splat_pair(int32_t pair) { return _mm512_set1_epi32(pair); }
 #elif defined(__AVX2__)
@@ -18,7 +18,7 @@ inline Sums multiply_pairs(Sums sum, Sums a, Sums b) { return _mm256_add_epi32(s
 inline Sums splat_pair(int32_t pair) { return _mm256_set1_epi32(pair); }
 #else
 typedef Ints Sums;
-inline Sums pairs_of(const int8_t* b) {  // two bytes a lane, widened
+inline Sums groups_of(const int8_t* b) {  // two bytes a lane, widened
   Sums v;
   for (int i = 0; i < LANES; ++i) v[i] = (b[2 * i] & 0xffff) | b[2 * i + 1] << 16;
   return v;
@@ -30,7 +30,7 @@ inline Sums multiply_pairs(Sums sum, Sums a, Sums b) {
 inline Sums splat_pair(int32_t pair) { return pair - Sums{}; }
 #endif
 
-inline Sums pairs_of(const int16_t* b) {
+inline Sums groups_of(const int16_t* b) {
   Sums v;
   std::memcpy(&v, b, sizeof v);
   return v;
@@ -60,12 +60,34 @@ inline void multiply_add(const int16_t* a, const Sums (&pairs)[2], Sums (&sums)[
       : [s0] "+x"(sums[0]), [s1] "+x"(sums[1]), [row] "=&x"(row), [product] "=&x"(product)
       : [a] "m"(*reinterpret_cast<const int16_t(*)[2]>(a)), [p0] "x"(pairs[0]), [p1] "x"(pairs[1]));
 }
+
+alignas(32) constexpr int16_t ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+inline Sums groups_of(const uint8_t* b) { return _mm256_loadu_si256((const __m256i*)b); }
+
+//! sums += four of A times fours. VPMADDUBSW: two products of unsigned bytes, 128 at most, with signed ones have a sum
+//! of 16 bits; VPMADDWD adds two of these.
+inline void multiply_add(const int8_t* a, const Sums (&fours)[2], Sums (&sums)[2]) {
+  Sums row, pairs;
+  asm volatile(
+      "vpbroadcastd %[a], %[row]\n\t"
+      "vpmaddubsw %[row], %[b0], %[pairs]\n\t"
+      "vpmaddubsw %[row], %[b1], %[row]\n\t"
+      "vpmaddwd %[ones], %[pairs], %[pairs]\n\t"
+      "vpmaddwd %[ones], %[row], %[row]\n\t"
+      "vpaddd %[pairs], %[s0], %[s0]\n\t"
+      "vpaddd %[row], %[s1], %[s1]"
+      : [s0] "+x"(sums[0]), [s1] "+x"(sums[1]), [row] "=&x"(row), [pairs] "=&x"(pairs)
+      : [a] "m"(*reinterpret_cast<const int8_t(*)[4]>(a)), [b0] "x"(fours[0]), [b1] "x"(fours[1]), [ones] "m"(ones));
+}
 #endif
 
-//! ROWS x (VECTORS * LANES) products of i16 rows with panels of B, i8 or i16, in pairs of k.
-template <int ROWS, int VECTORS, typename B>
-void tile_pairs(const void* a_raw, int64_t a_stride, int64_t depth, const void* b_raw, int32_t* c, int64_t c_stride,
-                bool accumulate) {
+//! ROWS x (VECTORS * LANES) products of rows of A with panels of B: i16 in pairs of k, with i8 or i16, or on AVX2 i8 in
+//! fours, with u8.
+template <int ROWS, int VECTORS, typename A, typename B>
+void tile_integers(const void* a_raw, int64_t a_stride, int64_t depth, const void* b_raw, int32_t* c, int64_t c_stride,
+                   bool accumulate) {
+  constexpr int group = 4 / sizeof(A), together = 4;  // of k in a lane; groups between two jumps
   Sums sums[ROWS][VECTORS];
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
@@ -74,25 +96,26 @@ void tile_pairs(const void* a_raw, int64_t a_stride, int64_t depth, const void* 
       sums[r][v] = Sums{};
       if (accumulate) std::memcpy(&sums[r][v], c + r * c_stride + v * LANES, sizeof(Sums));
     }
-  const auto* a = static_cast<const int16_t*>(a_raw);
-  const auto* lower = a + ROWS / 2 * a_stride;  // a second pointer, so that addresses need few registers
+  const A* a = static_cast<const A*>(a_raw);
+  const A* lower = a + ROWS / 2 * a_stride;  // a second pointer, so that addresses need few registers
   const B* b = static_cast<const B*>(b_raw);
   const auto steps = [&](int count) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-    for (int i = 0; i < count; ++i, b += 2 * VECTORS * LANES) {
-      Sums pairs[VECTORS];
+    for (int i = 0; i < count; ++i, b += group * VECTORS * LANES) {
+      Sums groups[VECTORS];
 #pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) pairs[v] = pairs_of(b + 2 * v * LANES);
+      for (int v = 0; v < VECTORS; ++v) groups[v] = groups_of(b + group * v * LANES);
 #pragma GCC unroll 16
       for (int r = 0; r < ROWS; ++r)
-        multiply_add((r < ROWS / 2 ? a + r * a_stride : lower + (r - ROWS / 2) * a_stride) + 2 * i, pairs, sums[r]);
+        multiply_add((r < ROWS / 2 ? a + r * a_stride : lower + (r - ROWS / 2) * a_stride) + i * group, groups,
+                     sums[r]);
     }
-    a += 2 * count;
-    lower += 2 * count;
+    a += group * count;
+    lower += group * count;
   };
   int64_t k = 0;
-  for (; k + 8 <= depth; k += 8) steps(4);
-  for (; k < depth; k += 2) steps(1);
+  for (; k + group * together <= depth; k += group * together) steps(together);
+  for (; k < depth; k += group) steps(1);
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
