@@ -39,6 +39,15 @@ struct Scratch {
   }
 };
 
+//! A panel as the tile reads it: itself, or widened, until this thread asks for another.
+inline const void* tile_panel(const MatmulKernel& kernel, const void* panel, int64_t depth) {
+  if (!kernel.widen) return panel;
+  thread_local Scratch wide;
+  auto* b = static_cast<float*>(wide.get(static_cast<size_t>(depth * kernel.columns) * sizeof(float)));
+  kernel.widen(panel, depth, b);
+  return b;
+}
+
 //! A part of C.
 struct Block {
   int64_t row, rows, column, columns;

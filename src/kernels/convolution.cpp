@@ -40,7 +40,10 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
   const MatmulKernel& kernel = w.kernel();
   const KernelTable& table = kernels();
   const int64_t depth = w.padded_depth(0);
-  const int64_t panel_bytes = w.segments() * depth * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
+  const int64_t segment_bytes = depth * kernel.columns * static_cast<int64_t>(size_of(kernel.b_dtype));
+  // Segments of one call: all, or as many as stay in L1 widened.
+  const int64_t segments = w.segments(),
+                together = kernel.widen ? std::max<int64_t>(1, kernel.depth_block / depth) : segments;
   const size_t a_size = size_of(kernel.a_dtype);
   for_blocks(m, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t padded_rows = round_up(block.rows, kernel.rows);
@@ -50,15 +53,20 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
       const char* base = static_cast<const char*>(group_base[static_cast<size_t>(g)]);
       for (int64_t column = 0; column < block.columns; column += kernel.columns) {
         const int64_t index = (block.column + column) / kernel.columns;
-        const void* panel = w.panel(index, g);
+        const char* panel = static_cast<const char*>(w.panel(index, g));
         PanelAhead ahead;
         if (column + kernel.columns < block.columns)
-          ahead = {w.panel(index + 1, g), panel_bytes, padded_rows / kernel.rows};
-        for (int64_t row = 0; row < padded_rows; row += kernel.rows) {
-          ahead.ask();
-          kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset,
-                      static_cast<int>(w.segments()), depth, panel, c + row * c_stride + column, c_stride, g > 0);
-          if (g + 1 == w.groups()) finish_tile(table, c, c_stride, row, column, block, kernel, e);
+          ahead = {w.panel(index + 1, g), segments * segment_bytes, padded_rows / kernel.rows};
+        for (int64_t s = 0; s < segments; s += together) {
+          const int64_t count = std::min(together, segments - s);
+          const void* b = tile_panel(kernel, panel + s * segment_bytes, count * depth);
+          const bool last = g + 1 == w.groups() && s + count == segments;
+          for (int64_t row = 0; row < padded_rows; row += kernel.rows) {
+            ahead.ask();
+            kernel.tile(base + static_cast<size_t>((block.row + row) * a_stride) * a_size, a_stride, segment_offset + s,
+                        static_cast<int>(count), depth, b, c + row * c_stride + column, c_stride, g > 0 || s > 0);
+            if (last) finish_tile(table, c, c_stride, row, column, block, kernel, e);
+          }
         }
       }
     }
@@ -136,7 +144,7 @@ void convolve_winograd(const BorderedPictures& in, const WinogradWeights& w, con
           const bool more = picture > 0 || chunk > 0;
           for (int64_t tap = 0; tap < winograd_taps; ++tap)
             for (int64_t j = column; j < last; j += kernel.columns) {
-              const void* panel = w.panel(j / kernel.columns, picture, chunk, tap);
+              const void* panel = tile_panel(kernel, w.panel(j / kernel.columns, picture, chunk, tap), w.chunk());
               PanelAhead ahead;
               if (far && j + kernel.columns < last)
                 ahead = {w.panel(j / kernel.columns + 1, picture, chunk, tap), panel_bytes, rows / kernel.rows};

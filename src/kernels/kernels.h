@@ -33,7 +33,7 @@ struct Epilogue {
 
 //! The innermost matrix product of one ISA and weight dtype.
 //! C[mr, nr] (+)= sum over segments s, k < depth of A[i * a_stride + segment_offset[s] + k] * B[s * depth + k][nr]
-//! where B is packed (pack below) and depth a multiple of depth_multiple. Rows of A past the end are read and
+//! where B is packed (pack and widen below) and depth a multiple of depth_multiple. Rows of A past the end are read and
 //! their results ignored: the memory must exist.
 struct MatmulKernel {
   int rows;            //!< mr
@@ -41,12 +41,14 @@ struct MatmulKernel {
   int depth_multiple;  //!< K is padded with zeros to this
   int depth_block;     //!< best K for one call: its B panel stays in L1
   DType a_dtype;       //!< what A's elements must be
-  DType b_dtype;       //!< what B is stored as
+  DType b_dtype;       //!< what panels are stored as
   void (*tile)(const void* a, int64_t a_stride, const int64_t* segment_offset, int segments, int64_t depth,
                const void* b, float* c, int64_t c_stride, bool accumulate);
   //! Packs nr rows of W [n, k] (row-major, w_stride elements a row, f32 or bf16 by w_dtype) from column k0, `depth`
   //! deep, into one panel; rows past `n` and columns past `k` become zero.
   void (*pack)(const void* w, DType w_dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel);
+  //! Where the tile multiplies f32 but panels are bf16: writes a panel as B, [depth][nr]. Null where they are the same.
+  void (*widen)(const void* panel, int64_t depth, float* b) = nullptr;
 };
 
 //! The innermost product of int8: C[rows, columns] (+)= A W^T with exact sums in int32. A holds what quantize() made

@@ -73,7 +73,7 @@ void add_product(const Operand& o, const Block& block, const MatmulKernel& kerne
     }
     for (int64_t column = 0; column < block.columns; column += kernel.columns) {
       const int64_t index = (block.column + column) / kernel.columns;
-      const void* panel = o.panel_at(index, g);
+      const void* panel = tile_panel(kernel, o.panel_at(index, g), padded);
       const bool next = column + kernel.columns < block.columns;
       PanelAhead ahead;
       if (next && !o.prefetch)

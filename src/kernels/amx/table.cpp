@@ -71,23 +71,22 @@ void tile_int8(const void* a, int64_t a_stride, int64_t depth, const void* b, in
   tile<true>(a, a_stride, &offset, 1, depth, b, c, c_stride, accumulate);
 }
 
-const KernelTable kernel_table{
-    Isa::amx,
-    {14, columns, 1, 256, DType::f32, DType::f32, tile_f32<14, 2, float>, pack_rows<columns, float>},
-    {32, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
-    {32, columns, 64, 512, DType::i8, 127, 0, tile_int8, pack_bytes<columns, 4, 0>},
-    epilogue,
-    norm,
-    affine,
-    channel_sums,
-    rotate,
-    activate,
-    convert,
-    add,
-    quantize,
-    dequantize,
-    winograd_in,
-    winograd_out};
+const KernelTable kernel_table{Isa::amx,
+                               {14, columns, 1, 256, DType::f32, DType::f32, tile_f32<14, 2>, pack_rows<columns>},
+                               {32, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
+                               {32, columns, 64, 512, DType::i8, 127, 0, tile_int8, pack_bytes<columns, 4, 0>},
+                               epilogue,
+                               norm,
+                               affine,
+                               channel_sums,
+                               rotate,
+                               activate,
+                               convert,
+                               add,
+                               quantize,
+                               dequantize,
+                               winograd_in,
+                               winograd_out};
 
 }  // namespace
 

@@ -11,8 +11,9 @@ constexpr int rows = 14, vectors = 2, columns = vectors * LANES;
 
 const KernelTable kernel_table{
     Isa::avx512,
-    {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
-    {rows, columns, 1, 256, DType::f32, DType::bf16, tile_f32<rows, vectors, uint16_t>, pack_rows<columns, uint16_t>},
+    {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors>, pack_rows<columns>},
+    {rows, columns, 2, 256, DType::f32, DType::bf16, tile_f32<rows, vectors>, pack_pairs<columns>,
+     widen_pairs<columns>},
     byte_kernel_of_pairs<rows, vectors>,
     epilogue,
     norm,

@@ -72,7 +72,7 @@ void tile_int8(const void* a_raw, int64_t a_stride, int64_t depth, const void* b
 
 const KernelTable kernel_table{
     Isa::avx512_bf16,
-    {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors, float>, pack_rows<columns, float>},
+    {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors>, pack_rows<columns>},
     {rows, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
     {rows, columns, 4, 512, DType::i8, 127, 128, tile_int8, pack_bytes<columns, 4, 128>},
     epilogue,

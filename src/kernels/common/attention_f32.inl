@@ -87,9 +87,9 @@ struct AttentionF32 {
                        int64_t c_stride) {
     const int64_t start = 0;
     if (width == WIDTH) {
-      tile_f32<ROWS, VECTORS, float>(a, a_stride, &start, 1, depth, b, c, c_stride, false);
+      tile_f32<ROWS, VECTORS>(a, a_stride, &start, 1, depth, b, c, c_stride, false);
     } else {
-      tile_f32<ROWS, 1, float>(a, a_stride, &start, 1, depth, b, c, c_stride, false);
+      tile_f32<ROWS, 1>(a, a_stride, &start, 1, depth, b, c, c_stride, false);
     }
   }
 

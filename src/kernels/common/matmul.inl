@@ -2,32 +2,12 @@
 
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/common/vector.inl"
 #if defined(__AVX2__)
 #include "kernels/common/transpose.inl"
 #endif
 
 namespace {
-
-//! Panels of weights are [k][columns], or [k / 2][columns] of pairs.
-struct BfloatPair {
-  uint16_t even, odd;
-};
-template <typename B>
-constexpr int depth_of = sizeof(B) == sizeof(BfloatPair) && !std::is_same_v<B, float> ? 2 : 1;
-
-template <typename B>
-inline Floats weights_at(const B* b, int64_t k, int64_t columns, int64_t column) {
-  return load(b + k * columns + column);
-}
-//! A pair's first half moves up; its second is a float once the other is gone.
-inline Floats weights_at(const BfloatPair* b, int64_t k, int64_t columns, int64_t column) {
-  Words pair;
-  std::memcpy(&pair, b + k / 2 * columns + column, sizeof pair);
-  return (Floats)(k % 2 ? pair & 0xffff0000u : pair << 16);
-}
 
 //! sums += a weights
 template <int VECTORS>
@@ -49,29 +29,29 @@ inline void multiply_add(const float* a, const Floats (&weights)[2], Floats (&su
       : [a] "m"(*a), [w0] "x"(weights[0]), [w1] "x"(weights[1]));
 }
 //! Of k, between two jumps: instructions count where two threads share a core.
-constexpr int unrolled = 4;
+constexpr int unrolled = 8;
 #else
 constexpr int unrolled = 1;
 #endif
 
-//! ROWS x (VECTORS * LANES) products; B is float, uint16_t (bf16) or BfloatPair.
-template <int ROWS, int VECTORS, typename B>
+//! ROWS x (VECTORS * LANES) products; B is [k][columns].
+template <int ROWS, int VECTORS>
 void tile_f32(const void* a_raw, int64_t a_stride, const int64_t* segment_offset, int segments, int64_t depth,
               const void* b_raw, float* c, int64_t c_stride, bool accumulate) {
   constexpr int columns = VECTORS * LANES;
-  Floats sums[ROWS][VECTORS];
-#pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) sums[r][v] = accumulate ? load(c + r * c_stride + v * LANES) : Floats{};
-  const B* b = static_cast<const B*>(b_raw);
+  // C lies beyond L1, and is not needed before the end.
+  if (accumulate)
+    for (int r = 0; r < ROWS; ++r)
+      for (int i = 0; i < columns; i += 16) __builtin_prefetch(c + r * c_stride + i, 1);
+  Floats sums[ROWS][VECTORS] = {};
+  const float* b = static_cast<const float*>(b_raw);
   for (int s = 0; s < segments; ++s) {
     const float* a = static_cast<const float*>(a_raw) + segment_offset[s];
     const float* lower = a + ROWS / 2 * a_stride;  // a second pointer, so that addresses need few registers
     const auto step = [&](int i) __attribute__((always_inline)) {
       Floats weights[VECTORS];
 #pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) weights[v] = weights_at(b, i, columns, v * LANES);
+      for (int v = 0; v < VECTORS; ++v) weights[v] = load(b + i * columns + v * LANES);
 #pragma GCC unroll 16
       for (int r = 0; r < ROWS; ++r)
         multiply_add((r < ROWS / 2 ? a + r * a_stride : lower + (r - ROWS / 2) * a_stride) + i, weights, sums[r]);
@@ -79,15 +59,15 @@ void tile_f32(const void* a_raw, int64_t a_stride, const int64_t* segment_offset
     const auto advance = [&](int count) __attribute__((always_inline)) {
       a += count;
       lower += count;
-      b += count / depth_of<B> * columns;
+      b += count * columns;
     };
     int64_t k = 0;
     for (; k + unrolled <= depth; k += unrolled) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < unrolled; ++i) step(i);
       advance(unrolled);
     }
-    if constexpr (unrolled > 1 && depth_of<B> == 1)
+    if constexpr (unrolled > 1)
       for (; k < depth; ++k) {
         step(0);
         advance(1);
@@ -96,7 +76,10 @@ void tile_f32(const void* a_raw, int64_t a_stride, const int64_t* segment_offset
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) store(c + r * c_stride + v * LANES, sums[r][v]);
+    for (int v = 0; v < VECTORS; ++v) {
+      float* to = c + r * c_stride + v * LANES;
+      store(to, accumulate ? load(to) + sums[r][v] : sums[r][v]);
+    }
 }
 
 inline float element(const void* w, prax::DType dtype, int64_t i) {
@@ -113,19 +96,16 @@ inline uint16_t round_to_bf16(float v) {
   return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
-inline void put(float* to, float v) { *to = v; }
-inline void put(uint16_t* to, float v) { *to = round_to_bf16(v); }
-
-//! [depth][COLUMNS]
-template <int COLUMNS, typename T>
+//! [depth][COLUMNS] f32, as tile_f32 takes them.
+template <int COLUMNS>
 void pack_rows(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel) {
-  T* out = static_cast<T*>(panel);
+  float* out = static_cast<float*>(panel);
   for (int64_t d = 0; d < depth; ++d)
     for (int64_t c = 0; c < COLUMNS; ++c)
-      put(out + d * COLUMNS + c, c < n && d < k ? element(w, dtype, c * w_stride + d) : 0.0f);
+      out[d * COLUMNS + c] = c < n && d < k ? element(w, dtype, c * w_stride + d) : 0.0f;
 }
 
-//! [depth / 2][COLUMNS][2] bf16: pairs of k side by side, as VDPBF16PS, the AMX tiles and tile_f32 take them.
+//! [depth / 2][COLUMNS][2] bf16: pairs of k side by side, as VDPBF16PS and the AMX tiles take them.
 template <int COLUMNS>
 void pack_pairs(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel) {
   uint32_t* out = static_cast<uint32_t*>(panel);
@@ -152,6 +132,21 @@ void pack_pairs(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, i
   };
   for (int64_t d = whole; d < depth; d += 2)
     for (int64_t c = 0; c < COLUMNS; ++c) out[d / 2 * COLUMNS + c] = value(c, d) | value(c, d + 1) << 16;
+}
+
+//! What pack_pairs made, as pack_rows would have: a pair's first half moves up, its second is a float once the other is
+//! gone.
+template <int COLUMNS>
+void widen_pairs(const void* panel, int64_t depth, float* out) {
+  const auto* pairs = static_cast<const uint32_t*>(panel);
+  for (int64_t d = 0; d < depth; d += 2, pairs += COLUMNS, out += 2 * COLUMNS)
+#pragma GCC unroll 4
+    for (int64_t c = 0; c < COLUMNS; c += LANES) {
+      Words pair;
+      std::memcpy(&pair, pairs + c, sizeof pair);
+      store(out + c, (Floats)(pair << 16));
+      store(out + COLUMNS + c, (Floats)(pair & 0xffff0000u));
+    }
 }
 
 }  // namespace
