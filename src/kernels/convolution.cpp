@@ -56,7 +56,8 @@ void matmul_taps(std::span<const void* const> group_base, const int64_t* segment
         const char* panel = static_cast<const char*>(w.panel(index, g));
         PanelAhead ahead;
         if (column + kernel.columns < block.columns)
-          ahead = {w.panel(index + 1, g), segments * segment_bytes, padded_rows / kernel.rows};
+          ahead = {w.panel(index + 1, g), segments * segment_bytes,
+                   padded_rows / kernel.rows * blocks_of(segments, together)};
         for (int64_t s = 0; s < segments; s += together) {
           const int64_t count = std::min(together, segments - s);
           const void* b = tile_panel(kernel, panel + s * segment_bytes, count * depth);

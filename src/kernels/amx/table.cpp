@@ -1,10 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels/amx/tiles.h"
-#include "kernels/common/int8.inl"
-#include "kernels/common/matmul.inl"
-#include "kernels/common/rowwise.inl"
-#include "kernels/common/winograd.inl"
+#include "kernels/common/table.inl"
 
 namespace prax::kernels::amx {
 
@@ -71,22 +68,10 @@ void tile_int8(const void* a, int64_t a_stride, int64_t depth, const void* b, in
   tile<true>(a, a_stride, &offset, 1, depth, b, c, c_stride, accumulate);
 }
 
-const KernelTable kernel_table{Isa::amx,
-                               {14, columns, 1, 256, DType::f32, DType::f32, tile_f32<14, 2>, pack_rows<columns>},
-                               {32, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
-                               {32, columns, 64, 512, DType::i8, 127, 0, tile_int8, pack_bytes<columns, 4, 0>},
-                               epilogue,
-                               norm,
-                               affine,
-                               channel_sums,
-                               rotate,
-                               activate,
-                               convert,
-                               add,
-                               quantize,
-                               dequantize,
-                               winograd_in,
-                               winograd_out};
+constexpr MatmulKernel bf16_kernel{32, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>};
+constexpr ByteKernel byte_kernel{32, columns, 64, 512, DType::i8, 127, 0, tile_int8, pack_bytes<columns, 4, 0>};
+
+constexpr KernelTable kernel_table = table_of(Isa::amx, f32_kernel<14, 2>, bf16_kernel, byte_kernel);
 
 }  // namespace
 

@@ -1,9 +1,6 @@
 #include <immintrin.h>
 
-#include "kernels/common/int8.inl"
-#include "kernels/common/matmul.inl"
-#include "kernels/common/rowwise.inl"
-#include "kernels/common/winograd.inl"
+#include "kernels/common/table.inl"
 
 namespace prax::kernels::avx512_bf16 {
 
@@ -70,23 +67,10 @@ void tile_int8(const void* a_raw, int64_t a_stride, int64_t depth, const void* b
     for (int v = 0; v < vectors; ++v) _mm512_storeu_si512(c + r * c_stride + v * LANES, sums[r][v]);
 }
 
-const KernelTable kernel_table{
-    Isa::avx512_bf16,
-    {rows, columns, 1, 256, DType::f32, DType::f32, tile_f32<rows, vectors>, pack_rows<columns>},
-    {rows, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>},
-    {rows, columns, 4, 512, DType::i8, 127, 128, tile_int8, pack_bytes<columns, 4, 128>},
-    epilogue,
-    norm,
-    affine,
-    channel_sums,
-    rotate,
-    activate,
-    convert,
-    add,
-    quantize,
-    dequantize,
-    winograd_in,
-    winograd_out};
+constexpr MatmulKernel bf16_kernel{rows, columns, 32, 256, DType::bf16, DType::bf16, tile_bf16, pack_pairs<columns>};
+constexpr ByteKernel byte_kernel{rows, columns, 4, 512, DType::i8, 127, 128, tile_int8, pack_bytes<columns, 4, 128>};
+
+constexpr KernelTable kernel_table = table_of(Isa::avx512_bf16, f32_kernel<rows, vectors>, bf16_kernel, byte_kernel);
 
 }  // namespace
 

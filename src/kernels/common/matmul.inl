@@ -38,11 +38,11 @@ constexpr int unrolled = 1;
 template <int ROWS, int VECTORS>
 void tile_f32(const void* a_raw, int64_t a_stride, const int64_t* segment_offset, int segments, int64_t depth,
               const void* b_raw, float* c, int64_t c_stride, bool accumulate) {
-  constexpr int columns = VECTORS * LANES;
+  constexpr int columns = VECTORS * LANES, line_floats = 16;
   // C lies beyond L1, and is not needed before the end.
   if (accumulate)
     for (int r = 0; r < ROWS; ++r)
-      for (int i = 0; i < columns; i += 16) __builtin_prefetch(c + r * c_stride + i, 1);
+      for (int i = 0; i < columns; i += line_floats) __builtin_prefetch(c + r * c_stride + i, 1);
   Floats sums[ROWS][VECTORS] = {};
   const float* b = static_cast<const float*>(b_raw);
   for (int s = 0; s < segments; ++s) {
@@ -148,5 +148,16 @@ void widen_pairs(const void* panel, int64_t depth, float* out) {
       store(out + COLUMNS + c, (Floats)(pair & 0xffff0000u));
     }
 }
+
+template <int ROWS, int VECTORS>
+constexpr prax::kernels::MatmulKernel f32_kernel{
+    ROWS, VECTORS * LANES, 1, 256, prax::DType::f32, prax::DType::f32, tile_f32<ROWS, VECTORS>,
+    pack_rows<VECTORS * LANES>};
+
+//! bf16 where the ISA does not multiply it.
+template <int ROWS, int VECTORS>
+constexpr prax::kernels::MatmulKernel widened_kernel{
+    ROWS, VECTORS * LANES, 2, 256, prax::DType::f32, prax::DType::bf16, tile_f32<ROWS, VECTORS>,
+    pack_pairs<VECTORS * LANES>, widen_pairs<VECTORS * LANES>};
 
 }  // namespace
