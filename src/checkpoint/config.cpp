@@ -26,6 +26,10 @@ std::string Config::class_name() const {
   return architectures.empty() ? "" : architectures.front();
 }
 
+void Config::refuse(const std::string& what, const std::string& hint) const {
+  throw Error(ErrorKind::checkpoint, origin_ + ": " + what, hint);
+}
+
 void Config::wrong_type(const std::string& key, const std::string& expected) const {
   const std::string text = values_.at(key).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   throw Error(ErrorKind::checkpoint,

@@ -117,6 +117,8 @@ public:
   std::string class_name() const;          //!< `_class_name`, else the first of `architectures`, else ""
   const nlohmann::json& values() const { return values_; }
   const std::string& origin() const { return origin_; }
+  //! Error(checkpoint): it cannot be used, because `what`.
+  [[noreturn]] void refuse(const std::string& what, const std::string& hint) const;
 
 private:
   [[noreturn]] void wrong_type(const std::string& key, const std::string& expected) const;

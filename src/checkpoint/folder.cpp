@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/messages.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_zip.h"
 
@@ -14,17 +15,6 @@ namespace prax::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t names_shown = 6;
-
-std::string list_of(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < std::min(names_shown, names.size()); ++i) text += (i ? ", " : "") + in_quotes(names[i], 80);
-  if (names.size() > names_shown) text += " and " + std::to_string(names.size() - names_shown) + " more";
-  return text;
-}
-
-std::string named(const fs::path& path) { return in_quotes(path.string(), 400); }
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;
@@ -163,38 +153,35 @@ std::map<std::string, WeightFiles> sort_variants(const std::vector<std::string>&
 
 std::shared_ptr<TensorSource> open_index(const fs::path& folder, const std::string& index_name) {
   const fs::path index_path = folder / index_name;
-  const auto broken = [&](const std::string& what, const std::string& hint) {
-    throw Error(ErrorKind::checkpoint, named(index_path) + " " + what, hint);
-  };
-  const char* again = "download the file again";
   const nlohmann::json index = read_json(index_path);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
-    broken("has no weight_map", again);
+    broken(index_path, "has no weight_map");
   std::map<std::string, std::vector<std::string>> tensors_of_shard;
   for (const auto& [tensor, shard] : index["weight_map"].items()) {
-    if (!shard.is_string()) broken("says no file name for tensor " + in_quotes(tensor), again);
+    if (!shard.is_string()) broken(index_path, "says no file name for tensor " + in_quotes(tensor));
     const auto& file = shard.get_ref<const std::string&>();
     if (!is_plain_name(file))
-      broken("puts tensor " + in_quotes(tensor) + " into " + in_quotes(file) + ", outside of its folder",
+      broken(index_path, "puts tensor " + in_quotes(tensor) + " into " + in_quotes(file) + ", outside of its folder",
              "do not use this checkpoint unless you trust its source");
     if (!file.ends_with(".safetensors"))
-      broken("puts tensor " + in_quotes(tensor) + " into " + in_quotes(file) + ", which is no safetensors file",
+      broken(index_path,
+             "puts tensor " + in_quotes(tensor) + " into " + in_quotes(file) + ", which is no safetensors file",
              "download a checkpoint in safetensors format");
     tensors_of_shard[file].push_back(tensor);
   }
-  if (tensors_of_shard.empty()) broken("names no tensor", again);
+  if (tensors_of_shard.empty()) broken(index_path, "names no tensor");
   std::vector<std::string> missing;
   for (const auto& [file, tensors] : tensors_of_shard)
     if (!is_file(folder / file)) missing.push_back(file);
   if (!missing.empty())
-    broken("needs " + list_of(missing) + ", which " + (missing.size() == 1 ? "is" : "are") + " not there",
+    broken(index_path, "needs " + list_of(missing) + ", which " + (missing.size() == 1 ? "is" : "are") + " not there",
            "the download did not finish; download the missing files into " + folder.string());
   std::vector<std::shared_ptr<SafetensorsFile>> files;
   for (const auto& [file, tensors] : tensors_of_shard) {
     files.push_back(SafetensorsFile::open(folder / file));
     for (const std::string& tensor : tensors)
       if (!files.back()->entries().contains(tensor))
-        broken("puts tensor " + in_quotes(tensor) + " into " + in_quotes(file) + ", which does not hold it",
+        broken(index_path, "puts tensor " + in_quotes(tensor) + " into " + in_quotes(file) + ", which does not hold it",
                "the index and the file belong to different checkpoints; download both again");
   }
   return join_safetensors(std::move(files));
@@ -235,24 +222,21 @@ Folder Folder::open(const fs::path& path) {
   if (!is_folder(path) || !is_file(path / "model_index.json")) no_model_folder(path);
   const fs::path file = path / "model_index.json";
   const Config index = Config::read(file);
-  const auto broken = [&](const std::string& what) {
-    throw Error(ErrorKind::checkpoint, named(file) + " " + what, "download the file again");
-  };
   Folder folder;
   folder.path_ = path;
   folder.pipeline_class_ = index.class_name();
-  if (folder.pipeline_class_.empty()) broken("does not say its pipeline (_class_name)");
+  if (folder.pipeline_class_.empty()) broken(file, "does not say its pipeline (_class_name)");
   for (const auto& [name, entry] : index.values().items()) {
     // What is no list is an argument of the pipeline, like "force_zeros_for_empty_prompt": true.
     if (name.starts_with('_') || !entry.is_array()) continue;
     const auto is_text_or_null = [](const nlohmann::json& item) { return item.is_string() || item.is_null(); };
     if (entry.size() != 2 || !is_text_or_null(entry[0]) || !is_text_or_null(entry[1]))
-      broken("has an entry " + in_quotes(name) + " that is no [library, class]");
-    if (!is_plain_name(name)) broken("names a component " + in_quotes(name) + ", which is no folder name");
+      broken(file, "has an entry " + in_quotes(name) + " that is no [library, class]");
+    if (!is_plain_name(name)) broken(file, "names a component " + in_quotes(name) + ", which is no folder name");
     if (entry[0].is_null() || entry[1].is_null()) continue;  // an optional component that this model does without
     folder.components_.push_back({name, entry[0].get<std::string>(), entry[1].get<std::string>()});
   }
-  if (folder.components_.empty()) broken("names no component");
+  if (folder.components_.empty()) broken(file, "names no component");
   return folder;
 }
 

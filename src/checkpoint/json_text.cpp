@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "checkpoint/messages.h"
 
 namespace prax::checkpoint {
 
@@ -101,7 +102,7 @@ nlohmann::json parse_json(std::string_view text, const std::string& origin) {
 nlohmann::json read_json(const std::filesystem::path& file) {
   std::error_code failure;
   const auto status = std::filesystem::status(file, failure);
-  const std::string name = in_quotes(file.string(), 400);
+  const std::string name = named(file);
   if (status.type() == std::filesystem::file_type::not_found)
     throw Error(ErrorKind::checkpoint, "the file " + name + " is missing",
                 "the model folder is incomplete; download it again");

@@ -8,14 +8,13 @@
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/messages.h"
 
 namespace prax::checkpoint {
 
 namespace {
 
-constexpr size_t shown = 3;
-
-std::string quoted(const std::filesystem::path& path) { return in_quotes(path.string(), 400); }
+constexpr size_t modules_shown = 3;
 
 std::string matrices_of(const LoraFile::Module& module) {
   return "A " + to_string(module.a.shape()) + " and B " + to_string(module.b.shape());
@@ -38,18 +37,18 @@ std::shared_ptr<LoraSet> LoraSet::open(const std::vector<LoraRequest>& requests,
   set->mode_ = mode;
   for (const LoraRequest& request : requests) {
     if (!std::isfinite(request.weight))
-      throw Error(ErrorKind::usage, "the weight of the LoRA " + quoted(request.path) + " is not a finite number",
+      throw Error(ErrorKind::usage, "the weight of the LoRA " + named(request.path) + " is not a finite number",
                   "give a number such as 1, 0.7 or -0.4");
     Loaded loaded{LoraFile::open(request.path), request.weight, {}};
     for (const Loaded& other : set->files_) {
       std::error_code unknown;
       if (!std::filesystem::equivalent(request.path, other.file.path(), unknown)) continue;
-      throw Error(ErrorKind::usage, "the LoRA " + quoted(request.path) + " is given twice",
+      throw Error(ErrorKind::usage, "the LoRA " + named(request.path) + " is given twice",
                   "give it once, with the sum of the weights");
     }
     for (const auto& [name, module] : loaded.file.modules()) {
       if (std::abs(module.scale * request.weight) > std::numeric_limits<float>::max())
-        throw Error(ErrorKind::usage, "the weight of the LoRA " + quoted(request.path) + " is too large",
+        throw Error(ErrorKind::usage, "the weight of the LoRA " + named(request.path) + " is too large",
                     "give a number such as 1, 0.7 or -0.4");
       loaded.used[name] = false;
     }
@@ -69,12 +68,12 @@ std::vector<LoraChange> LoraSet::changes(const std::string& module, const Shape&
     const bool has_flat = underscored != modules.end() && underscored != dotted && underscored->second.flat;
     if (dotted == modules.end() && !has_flat) continue;
     if (dotted != modules.end() && has_flat)
-      throw Error(ErrorKind::checkpoint, quoted(loaded.file.path()) + " changes " + in_quotes(module) + " twice",
+      throw Error(ErrorKind::checkpoint, named(loaded.file.path()) + " changes " + in_quotes(module) + " twice",
                   "the file is a mixture of two; get it again from where it was published");
     const auto& [name, change] = has_flat ? *underscored : *dotted;
     if (!fits(change, weight))
       throw Error(ErrorKind::checkpoint,
-                  quoted(loaded.file.path()) + " changes " + in_quotes(module) + " by " + matrices_of(change) +
+                  named(loaded.file.path()) + " changes " + in_quotes(module) + " by " + matrices_of(change) +
                       ", but the model's weight there is " + to_string(weight),
                   "the LoRA was made for another model; use it with the one that its publisher names");
     loaded.used[name] = true;
@@ -93,21 +92,21 @@ void LoraSet::require_all_used() const {
       if (!used) unused.push_back(name);
     if (unused.empty()) continue;
     std::string list;
-    for (size_t i = 0; i < std::min(shown, unused.size()); ++i)
+    for (size_t i = 0; i < std::min(modules_shown, unused.size()); ++i)
       list += (i ? ", " : "") + in_quotes(unused[i]) + " (" + matrices_of(loaded.file.modules().at(unused[i])) + ")";
-    if (unused.size() > shown) list += " and " + std::to_string(unused.size() - shown) + " more";
+    if (unused.size() > modules_shown) list += " and " + std::to_string(unused.size() - modules_shown) + " more";
 
     // Modules of the same last name say most about the difference.
     std::vector<std::pair<std::string, Shape>> expected(asked_.begin(), asked_.end());
     std::stable_partition(expected.begin(), expected.end(),
                           [&](const auto& one) { return last_part(one.first) == last_part(unused[0]); });
     std::string hint;
-    for (size_t i = 0; i < std::min(shown, expected.size()); ++i)
+    for (size_t i = 0; i < std::min(modules_shown, expected.size()); ++i)
       hint += (i ? ", " : "") + in_quotes(expected[i].first) + " " + to_string(expected[i].second);
     throw Error(ErrorKind::checkpoint,
-                quoted(loaded.file.path()) + " changes modules that this model does not have: " + list,
+                named(loaded.file.path()) + " changes modules that this model does not have: " + list,
                 "use the LoRA with the model that it was made for; this one has " +
-                    (hint.empty() ? "no layer for any" : hint + (expected.size() > shown ? " ..." : "")));
+                    (hint.empty() ? "no layer for any" : hint + (expected.size() > modules_shown ? " ..." : "")));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "checkpoint/config.h"
 #include "checkpoint/json_text.h"
 #include "checkpoint/lora.h"
+#include "checkpoint/messages.h"
 #include "checkpoint/safetensors.h"
 
 namespace prax::checkpoint {
@@ -18,18 +19,7 @@ namespace {
 
 using Module = LoraFile::Module;
 
-constexpr size_t shown = 5;
 constexpr const char* get_it_again = "the file is damaged or incomplete; download it again";
-
-[[noreturn]] void broken(const std::filesystem::path& path, const std::string& what, const std::string& hint) {
-  throw Error(ErrorKind::checkpoint, in_quotes(path.string(), 400) + " " + what, hint);
-}
-
-std::string list_of(const std::vector<std::string>& names) {
-  std::string list;
-  for (size_t i = 0; i < std::min(shown, names.size()); ++i) list += (i ? ", " : "") + in_quotes(names[i]);
-  return names.size() > shown ? list + " and " + std::to_string(names.size() - shown) + " more" : list;
-}
 
 // ------------------------------------------------------------------------------------------------ names
 
@@ -225,7 +215,7 @@ private:
 
 //! The configuration in the file's metadata, where a key is "transformer.r", or beside a file of PEFT's.
 std::optional<AdapterConfig> read_config(const SafetensorsFile& file, bool of_peft) {
-  const std::string origin = in_quotes(file.path().string(), 400) + ", lora_adapter_metadata";
+  const std::string origin = named(file.path()) + ", lora_adapter_metadata";
   const auto text = file.metadata().find("lora_adapter_metadata");
   if (text != file.metadata().end() && !text->second.empty()) {
     const nlohmann::json all = parse_json(text->second, origin);
@@ -239,8 +229,7 @@ std::optional<AdapterConfig> read_config(const SafetensorsFile& file, bool of_pe
   }
   const auto beside = file.path().parent_path() / "adapter_config.json";
   std::error_code unknown;
-  if (of_peft && std::filesystem::exists(beside, unknown))
-    return AdapterConfig(read_json(beside), in_quotes(beside.string(), 400));
+  if (of_peft && std::filesystem::exists(beside, unknown)) return AdapterConfig(read_json(beside), named(beside));
   return {};
 }
 

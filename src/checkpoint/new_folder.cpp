@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "checkpoint/json_text.h"
+#include "checkpoint/messages.h"
 
 namespace prax::checkpoint {
 
@@ -23,7 +23,7 @@ namespace {
 [[noreturn]] void fail(const std::string& verb, const fs::path& path, int error) {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   throw Error(
-      ErrorKind::io, "cannot " + verb + " " + in_quotes(path.string(), 400) + ": " + std::strerror(error),
+      ErrorKind::io, "cannot " + verb + " " + named(path) + ": " + std::strerror(error),
       full ? "free some space or write to another disk" : "check that the folder exists and that you may write there");
 }
 
@@ -68,10 +68,10 @@ void NewFolder::require_free(const fs::path& target) {
   std::error_code failure;
   const auto status = fs::symlink_status(path, failure);
   if (fs::exists(status) && !(fs::is_directory(status) && fs::is_empty(path, failure)))
-    throw Error(ErrorKind::usage, in_quotes(path.string(), 400) + " exists already",
+    throw Error(ErrorKind::usage, named(path) + " exists already",
                 "name a folder that does not exist, or remove it first");
   if (!fs::is_directory(path.parent_path(), failure))
-    throw Error(ErrorKind::io, "there is no folder " + in_quotes(path.parent_path().string(), 400), "make it first");
+    throw Error(ErrorKind::io, "there is no folder " + named(path.parent_path()), "make it first");
 }
 
 NewFolder::NewFolder(const fs::path& target) : target_(named_folder(target)) {

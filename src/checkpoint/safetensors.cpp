@@ -1,18 +1,14 @@
 #include "checkpoint/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <string_view>
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/mapped_file.h"
+#include "checkpoint/messages.h"
 #include "checkpoint/safetensors_header.h"
 
 namespace prax::checkpoint {
@@ -22,50 +18,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
 
 constexpr size_t length_bytes = 8;
-
-struct Mapping {
-  std::shared_ptr<const void> memory;
-  size_t bytes = 0;
-};
-
-[[noreturn]] void cannot_open(const std::filesystem::path& path, int error) {
-  throw Error(ErrorKind::io, "cannot open " + in_quotes(path.string(), 400) + ": " + std::strerror(error),
-              error == EACCES   ? "check its permissions"
-              : error == EMFILE ? "raise the limit of open files (ulimit -n)"
-                                : "check the path, or download the file");
-}
-
-[[noreturn]] void broken(const std::filesystem::path& path, const std::string& what,
-                         const std::string& hint = "download the file again") {
-  throw Error(ErrorKind::checkpoint, in_quotes(path.string(), 400) + " " + what, hint);
-}
-
-Mapping map_file(const std::filesystem::path& path) {
-  struct Descriptor {
-    int number;
-    ~Descriptor() {
-      if (number >= 0) ::close(number);
-    }
-  };
-  // O_NONBLOCK: a pipe in place of a file must not wait for a writer.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.number < 0) cannot_open(path, errno);
-  struct stat status {};
-  if (::fstat(file.number, &status) != 0) cannot_open(path, errno);
-  if (S_ISDIR(status.st_mode)) broken(path, "is a folder, not a safetensors file", "name a file in it");
-  if (!S_ISREG(status.st_mode))
-    broken(path, "is not a regular file", "safetensors are mapped; copy it to a file first");
-  const auto bytes = static_cast<size_t>(status.st_size);
-  if (bytes == 0) broken(path, "is empty");
-  if (bytes < length_bytes) broken(path, "has only " + std::to_string(bytes) + " bytes and is no safetensors file");
-  void* memory = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, file.number, 0);
-  if (memory == MAP_FAILED)
-    throw Error(ErrorKind::resource,
-                "cannot map " + in_quotes(path.string(), 400) + " into memory: " + std::strerror(errno),
-                "check the limit of the address space (ulimit -v)");
-  return {std::shared_ptr<const void>(memory, [bytes](const void* p) { ::munmap(const_cast<void*>(p), bytes); }),
-          bytes};
-}
 
 //! Names what people put in a safetensors file's place: each would otherwise read as an absurd header length.
 void refuse_other_formats(const std::filesystem::path& path, std::string_view start) {
@@ -83,12 +35,14 @@ void refuse_other_formats(const std::filesystem::path& path, std::string_view st
 }  // namespace
 
 std::shared_ptr<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path) {
-  Mapping mapping = map_file(path);
-  const auto* start = static_cast<const uint8_t*>(mapping.memory.get());
+  MappedFile mapped = map_file(path, "safetensors file");
+  const std::string_view whole = mapped.bytes;
+  if (whole.size() < length_bytes)
+    broken(path, "has only " + std::to_string(whole.size()) + " bytes and is no safetensors file");
+  const auto* start = reinterpret_cast<const uint8_t*>(whole.data());
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, start, length_bytes);
-  const size_t rest = mapping.bytes - length_bytes;
-  const std::string_view whole(reinterpret_cast<const char*>(start), mapping.bytes);
+  const size_t rest = whole.size() - length_bytes;
   if (header_bytes > std::min<uint64_t>(rest, largest_header)) {
     refuse_other_formats(path, whole);
     if (header_bytes > largest_header)
@@ -109,7 +63,7 @@ std::shared_ptr<SafetensorsFile> SafetensorsFile::open(const std::filesystem::pa
   file->path_ = path;
   file->entries_ = std::move(header.entries);
   file->metadata_ = std::move(header.metadata);
-  file->mapping_ = std::move(mapping.memory);
+  file->mapping_ = std::move(mapped.memory);
   file->data_ = start + length_bytes + header_bytes;
   return file;
 }

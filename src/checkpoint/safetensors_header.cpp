@@ -18,9 +18,9 @@ using Entry = SafetensorsFile::Entry;
 
 constexpr size_t largest_rank = 64;
 constexpr int deepest_unknown_value = 64;
-constexpr const char* download_again = "the file is damaged; download it again";
 
-[[noreturn]] void broken(const std::string& origin, const std::string& what, const std::string& hint = download_again) {
+[[noreturn]] void refuse(const std::string& origin, const std::string& what,
+                         const std::string& hint = "the file is damaged; download it again") {
   throw Error(ErrorKind::checkpoint, in_quotes(origin, 400) + ": " + what, hint);
 }
 
@@ -42,13 +42,13 @@ public:
     if (place_ != Place::numbers) return unexpected(std::to_string(value));
     if (field_ == "shape") {
       if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
-        broken(origin_, tensor_named(name_) + " has an extent of " + std::to_string(value) + " in its shape");
+        refuse(origin_, tensor_named(name_) + " has an extent of " + std::to_string(value) + " in its shape");
       if (shape_->size() == largest_rank)
-        broken(origin_, tensor_named(name_) + " has more than " + std::to_string(largest_rank) + " dimensions");
+        refuse(origin_, tensor_named(name_) + " has more than " + std::to_string(largest_rank) + " dimensions");
       shape_->push_back(static_cast<int64_t>(value));
     } else {
       if (offsets_->size() == 2)
-        broken(origin_, "data_offsets of " + tensor_named(name_) + " has more than two numbers");
+        refuse(origin_, "data_offsets of " + tensor_named(name_) + " has more than two numbers");
       offsets_->push_back(value);
     }
     return true;
@@ -62,7 +62,7 @@ public:
     if (place_ != Place::entry || field_ != "dtype") return unexpected("the text " + in_quotes(value, 40));
     dtype_ = dtype_from_safetensors(value);
     if (!dtype_)
-      broken(origin_, tensor_named(name_) + " has elements of type " + in_quotes(value, 40) + ", which cannot be read",
+      refuse(origin_, tensor_named(name_) + " has elements of type " + in_quotes(value, 40) + ", which cannot be read",
              "use a checkpoint in F32, F16, BF16, F64, F8_E4M3, F8_E5M2, I64, I32, I16, I8, U8 or BOOL, or convert it");
     return true;
   }
@@ -101,13 +101,13 @@ public:
     if (place_ == Place::root) {
       const bool twice =
           field_ == "__metadata__" ? std::exchange(has_metadata_, true) : header_.entries.contains(field_);
-      if (twice) broken(origin_, "the header names " + in_quotes(field_) + " twice");
+      if (twice) refuse(origin_, "the header names " + in_quotes(field_) + " twice");
     } else if (place_ == Place::metadata) {
       if (header_.metadata.contains(field_))
-        broken(origin_, "__metadata__ has the key " + in_quotes(field_) + " twice");
+        refuse(origin_, "__metadata__ has the key " + in_quotes(field_) + " twice");
     } else if (place_ == Place::entry && (field_ == "dtype" || field_ == "shape" || field_ == "data_offsets")) {
       if (std::find(seen_.begin(), seen_.end(), field_) != seen_.end())
-        broken(origin_, tensor_named(name_) + " has " + field_ + " twice");
+        refuse(origin_, tensor_named(name_) + " has " + field_ + " twice");
       seen_.push_back(field_);
     }
     return true;
@@ -117,7 +117,7 @@ public:
   bool end_array() override { return leave(); }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) override {
-    broken(origin_, "the header is not valid JSON at its byte " + std::to_string(position));
+    refuse(origin_, "the header is not valid JSON at its byte " + std::to_string(position));
   }
 
 private:
@@ -126,16 +126,16 @@ private:
   bool unexpected(const std::string& what) {
     switch (place_) {
       case Place::outside:
-        broken(origin_, "the header is " + what + " instead of a JSON object");
+        refuse(origin_, "the header is " + what + " instead of a JSON object");
       case Place::root:
-        broken(origin_, "the entry of " + tensor_named(field_) + " is " + what + " instead of an object");
+        refuse(origin_, "the entry of " + tensor_named(field_) + " is " + what + " instead of an object");
       case Place::metadata:
-        broken(origin_, "__metadata__ has " + what + " under " + in_quotes(field_) + " instead of text");
+        refuse(origin_, "__metadata__ has " + what + " under " + in_quotes(field_) + " instead of text");
       case Place::numbers:
-        broken(origin_, field_ + " of " + tensor_named(name_) + " holds " + what + " instead of a whole number");
+        refuse(origin_, field_ + " of " + tensor_named(name_) + " holds " + what + " instead of a whole number");
       case Place::entry:
         if (field_ == "dtype" || field_ == "shape" || field_ == "data_offsets")
-          broken(origin_, field_ + " of " + tensor_named(name_) + " is " + what);
+          refuse(origin_, field_ + " of " + tensor_named(name_) + " is " + what);
         return true;
       case Place::unknown:
         return true;
@@ -147,7 +147,7 @@ private:
   bool enter_unknown(const std::string& what) {
     unexpected(what);
     place_ = Place::unknown;
-    if (++unknown_depth_ > deepest_unknown_value) broken(origin_, tensor_named(name_) + " has a deeply nested entry");
+    if (++unknown_depth_ > deepest_unknown_value) refuse(origin_, tensor_named(name_) + " has a deeply nested entry");
     return true;
   }
 
@@ -175,9 +175,9 @@ private:
 
   void finish_entry() {
     const char* missing = !dtype_ ? "dtype" : !shape_ ? "shape" : !offsets_ ? "data_offsets" : nullptr;
-    if (missing) broken(origin_, tensor_named(name_) + " has no " + missing);
+    if (missing) refuse(origin_, tensor_named(name_) + " has no " + missing);
     if (offsets_->size() != 2)
-      broken(origin_, "data_offsets of " + tensor_named(name_) + " has " + std::to_string(offsets_->size()) +
+      refuse(origin_, "data_offsets of " + tensor_named(name_) + " has " + std::to_string(offsets_->size()) +
                           " numbers instead of two");
     header_.entries[name_] = Entry{*dtype_, std::move(*shape_), (*offsets_)[0], (*offsets_)[1]};
   }
@@ -215,12 +215,12 @@ void check_layout(const SafetensorsHeader& header, uint64_t data_bytes, const st
     std::string range = "[";
     range.append(std::to_string(entry.begin)).append(", ").append(std::to_string(entry.end)).append("]");
     if (entry.begin > entry.end)
-      broken(origin, "data_offsets " + range + " of " + tensor_named(name) + " run backwards");
+      refuse(origin, "data_offsets " + range + " of " + tensor_named(name) + " run backwards");
     const auto bytes = bytes_of(entry);
     if (!bytes)
-      broken(origin, tensor_named(name) + " has the shape " + to_string(entry.shape) + ", more than memory can hold");
+      refuse(origin, tensor_named(name) + " has the shape " + to_string(entry.shape) + ", more than memory can hold");
     if (*bytes != entry.end - entry.begin)
-      broken(origin, tensor_named(name) + " of shape " + to_string(entry.shape) + " and type " +
+      refuse(origin, tensor_named(name) + " of shape " + to_string(entry.shape) + " and type " +
                          std::string(safetensors_name(entry.dtype)) + " needs " + std::to_string(*bytes) +
                          " bytes, but its data_offsets are " + range);
     order.push_back(&item);
@@ -231,19 +231,19 @@ void check_layout(const SafetensorsHeader& header, uint64_t data_bytes, const st
   uint64_t at = 0;
   for (const auto* item : order) {
     const uint64_t begin = item->second.begin;
-    if (begin < at) broken(origin, tensor_named(item->first) + " overlaps the tensor before it");
+    if (begin < at) refuse(origin, tensor_named(item->first) + " overlaps the tensor before it");
     if (begin > at)
-      broken(origin,
+      refuse(origin,
              std::to_string(begin - at) + " bytes before " + tensor_named(item->first) + " belong to no tensor");
     at = item->second.end;
   }
   if (at > data_bytes)
-    broken(origin,
+    refuse(origin,
            "the file is cut off: " + std::to_string(at - data_bytes) + " of the " + std::to_string(at) +
                " bytes of its tensors are missing",
            "the download did not finish; download the file again");
   if (at < data_bytes)
-    broken(origin, std::to_string(data_bytes - at) + " bytes at the end of the file belong to no tensor");
+    refuse(origin, std::to_string(data_bytes - at) + " bytes at the end of the file belong to no tensor");
 }
 
 }  // namespace
@@ -251,7 +251,7 @@ void check_layout(const SafetensorsHeader& header, uint64_t data_bytes, const st
 SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_bytes, const std::string& origin) {
   // The parser takes a NUL for the end of the text.
   if (const size_t nul = json.find('\0'); nul != std::string_view::npos)
-    broken(origin, "the header is not valid JSON at its byte " + std::to_string(nul + 1));
+    refuse(origin, "the header is not valid JSON at its byte " + std::to_string(nul + 1));
   SafetensorsHeader header;
   HeaderReader reader(header, origin);
   nlohmann::json::sax_parse(json.begin(), json.end(), &reader);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/messages.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/safetensors_header.h"
 
@@ -132,7 +133,7 @@ private:
     const int error = errno;
     const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
     throw Error(full ? ErrorKind::disk_full : ErrorKind::io,
-                "cannot " + verb + " " + in_quotes(target_.string(), 400) + ": " + std::strerror(error),
+                "cannot " + verb + " " + named(target_) + ": " + std::strerror(error),
                 full ? "free some space or write to another disk"
                      : "check that the folder exists and that you may write there");
   }

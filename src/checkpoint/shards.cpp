@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/messages.h"
 #include "checkpoint/quantization.h"
 #include "checkpoint/safetensors.h"
 
@@ -43,10 +44,10 @@ public:
       for (const auto& [name, entry] : file->entries()) {
         const auto [it, fresh] = owners_.emplace(name, file.get());
         if (!fresh)
-          throw Error(ErrorKind::checkpoint,
-                      "tensor " + in_quotes(name) + " is in " + in_quotes(it->second->path().string(), 400) +
-                          " and in " + in_quotes(file->path().string(), 400),
-                      "remove the files that do not belong to the checkpoint, or download it again");
+          throw Error(
+              ErrorKind::checkpoint,
+              "tensor " + in_quotes(name) + " is in " + named(it->second->path()) + " and in " + named(file->path()),
+              "remove the files that do not belong to the checkpoint, or download it again");
       }
     }
   }
@@ -61,9 +62,8 @@ public:
     const auto& entry = it->second->entries().at(name);
     if (entry.shape != shape)
       throw Error(ErrorKind::checkpoint,
-                  "tensor " + in_quotes(name) + " in " + in_quotes(it->second->path().string(), 400) +
-                      " has the shape " + to_string(entry.shape) + " where the configuration makes it " +
-                      to_string(shape),
+                  "tensor " + in_quotes(name) + " in " + named(it->second->path()) + " has the shape " +
+                      to_string(entry.shape) + " where the configuration makes it " + to_string(shape),
                   "config.json and the weights belong to different models; download the folder again");
     Tensor tensor = it->second->tensor(name);
     std::lock_guard lock(mutex_);

@@ -1,12 +1,6 @@
 #include "checkpoint/torch_zip.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -14,6 +8,8 @@
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/mapped_file.h"
+#include "checkpoint/messages.h"
 #include "checkpoint/state_dict_pickle.h"
 #include "checkpoint/zip_directory.h"
 
@@ -23,36 +19,6 @@ namespace {
 
 constexpr std::string_view zip_start("PK\x03\x04", 4);
 constexpr std::string_view pickle_name = "/data.pkl";
-
-std::string named(const std::filesystem::path& path) { return in_quotes(path.string(), 400); }
-
-struct Mapping {
-  std::shared_ptr<const void> memory;
-  std::string_view bytes;
-};
-
-Mapping map_file(const std::filesystem::path& path) {
-  struct Descriptor {
-    int number;
-    ~Descriptor() {
-      if (number >= 0) ::close(number);
-    }
-  };
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  struct stat status {};
-  if (file.number < 0 || ::fstat(file.number, &status) != 0)
-    throw Error(ErrorKind::io, "cannot open " + named(path) + ": " + std::strerror(errno),
-                "check the path and its permissions");
-  if (!S_ISREG(status.st_mode) || status.st_size == 0)
-    throw Error(ErrorKind::checkpoint, named(path) + " is empty or no regular file", "download the file again");
-  const auto size = static_cast<size_t>(status.st_size);
-  void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
-  if (memory == MAP_FAILED)
-    throw Error(ErrorKind::resource, "cannot map " + named(path) + " into memory: " + std::strerror(errno),
-                "check the limit of the address space (ulimit -v)");
-  return {std::shared_ptr<const void>(memory, [size](const void* p) { ::munmap(const_cast<void*>(p), size); }),
-          {static_cast<const char*>(memory), size}};
-}
 
 bool is_contiguous(const PickledTensor& t) {
   int64_t expected = 1;
@@ -65,13 +31,14 @@ bool is_contiguous(const PickledTensor& t) {
 
 class TorchZip : public TensorSource {
 public:
-  explicit TorchZip(const std::filesystem::path& path) : path_(path), mapping_(map_file(path)) {
-    if (!mapping_.bytes.starts_with(zip_start))
+  explicit TorchZip(const std::filesystem::path& path)
+      : path_(path), mapped_(map_file(path, "file of PyTorch's weights")) {
+    if (!mapped_.bytes.starts_with(zip_start))
       throw Error(ErrorKind::checkpoint,
-                  named(path) + (mapping_.bytes.starts_with("\x80\x02") ? " is of a PyTorch before 1.6"
-                                                                        : " is no file of PyTorch's weights"),
+                  named(path) + (mapped_.bytes.starts_with("\x80\x02") ? " is of a PyTorch before 1.6"
+                                                                       : " is no file of PyTorch's weights"),
                   "download the checkpoint as safetensors, or save it again");
-    const auto files = read_zip_directory(mapping_.bytes, named(path));
+    const auto files = read_zip_directory(mapped_.bytes, named(path));
     const auto pickle =
         std::find_if(files.begin(), files.end(), [](const auto& file) { return file.first.ends_with(pickle_name); });
     if (pickle == files.end())
@@ -117,7 +84,7 @@ public:
     const bool aligned = reinterpret_cast<uintptr_t>(first) % size == 0;
     // Any other byte read as a C++ bool is undefined, so booleans are copied, too.
     if (is_contiguous(t) && aligned && t.dtype != DType::boolean)
-      return Tensor::borrow(t.shape, t.dtype, first, mapping_.memory);
+      return Tensor::borrow(t.shape, t.dtype, first, mapped_.memory);
     return copied(t, first);
   }
 
@@ -159,7 +126,7 @@ private:
   }
 
   std::filesystem::path path_;
-  Mapping mapping_;
+  MappedFile mapped_;
   std::map<std::string, Entry> tensors_;
   mutable std::mutex mutex_;
   std::set<std::string> used_;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "checkpoint/json_text.h"
+#include "checkpoint/messages.h"
 #include "tensor/parallel.h"
 
 namespace prax::checkpoint {
@@ -50,18 +51,15 @@ std::string Weights::path(std::string_view name) const {
 Weights Weights::operator[](std::string_view name) const { return Weights(source_, path(name), loras_, budget_); }
 
 void require_all_used(const TensorSource& source, const std::vector<std::string>& ignored) {
-  constexpr size_t shown = 5;
   std::vector<std::string> left = source.unused();
   std::erase_if(left, [&](const std::string& name) {
     return std::any_of(ignored.begin(), ignored.end(), [&](const auto& pattern) { return matches(name, pattern); });
   });
   if (left.empty()) return;
-  std::string list;
-  for (size_t i = 0; i < std::min(shown, left.size()); ++i) list += (i ? ", " : "") + in_quotes(left[i]);
-  if (left.size() > shown) list += " and " + std::to_string(left.size() - shown) + " more";
-  throw Error(ErrorKind::checkpoint,
-              in_quotes(source.description(), 400) + " holds tensors that its configuration has no use for: " + list,
-              "config.json and the weights belong to different models; download the folder again");
+  throw Error(
+      ErrorKind::checkpoint,
+      in_quotes(source.description(), 400) + " holds tensors that its configuration has no use for: " + list_of(left),
+      "config.json and the weights belong to different models; download the folder again");
 }
 
 void require_finite(const Tensor& tensor, const std::string& name) {
