@@ -17,7 +17,7 @@ using nlohmann::json;
 
 namespace {
 
-struct Options {
+struct AuditOptions {
   DataOptions place;
   std::vector<std::string> heads;
   int64_t after = 0, limit = 0;
@@ -39,7 +39,7 @@ jobs::AuditHead head_of(const std::string& text) {
   return head;
 }
 
-void verify(const Options& o, int& exit_code) {
+void verify_log(const AuditOptions& o, int& exit_code) {
   const auto folder = o.place.folder(true);
   const auto store = folder.open_store(o.place.database);
   std::vector<jobs::AuditHead> anchors;
@@ -66,7 +66,7 @@ void verify(const Options& o, int& exit_code) {
              anchors.size(), anchors.size() == 1 ? "" : "s", head);
 }
 
-void show(const Options& o) {
+void show(const AuditOptions& o) {
   constexpr int piece = 500;
   const auto store = o.place.folder(true).open_store(o.place.database);
   int64_t after = o.after, left = o.limit;
@@ -95,7 +95,7 @@ void show(const Options& o) {
 }  // namespace
 
 void add_audit(CLI::App& app, int& exit_code) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<AuditOptions>();
   auto* audit = app.add_subcommand("audit", "Who made what, when, with which key and model");
   audit->require_subcommand(1);
   auto* c = audit->add_subcommand("verify", "Prove that the log was not changed");
@@ -110,7 +110,7 @@ void add_audit(CLI::App& app, int& exit_code) {
       run();
     });
   };
-  with_place(*c, [o, &exit_code] { verify(*o, exit_code); });
+  with_place(*c, [o, &exit_code] { verify_log(*o, exit_code); });
   c->add_option("--head", o->heads, "An end of the log that was seen earlier; may be repeated")
       ->type_name("NUMBER:HASH")
       ->allow_extra_args(false);

@@ -27,7 +27,7 @@ using nlohmann::json;
 
 constexpr double tera = 1e12, giga = 1e9;
 
-struct Options {
+struct BenchFlags {
   std::string synthetic, config, model, component = "all", size, dtype, against;
   BenchOptions bench;
   int threads = 0;
@@ -145,7 +145,7 @@ std::optional<Measurement> estimated_clip(const std::vector<Measurement>& parts,
   return clip;
 }
 
-void bench(const Options& given) {
+void bench(const BenchFlags& given) {
   const int models = !given.synthetic.empty() + !given.config.empty() + !given.model.empty();
   if (models > 1)
     throw Error(ErrorKind::usage, "--synthetic, --config and --model say different things to measure",
@@ -215,7 +215,7 @@ void bench(const Options& given) {
 }  // namespace
 
 void add_bench(CLI::App& app, int& exit_code) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchFlags>();
   CLI::App* command = app.add_subcommand("bench", "Measure how fast this machine runs a model");
   command->add_option("--synthetic", o->synthetic,
                       "A published model with random weights of its real shapes: ltx-video-2b, cogvideox-5b, "

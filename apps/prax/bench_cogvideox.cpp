@@ -9,9 +9,8 @@ using checkpoint::Config;
 using nlohmann::json;
 namespace cog = models::cogvideox;
 
-constexpr uint64_t seed = 1;
-constexpr int64_t spatial_ratio = 8;  // of all published autoencoders
-constexpr float some_timestep = 500.0f, ofs_value = 2.0f;
+constexpr int64_t cogvideox_spatial_ratio = 8;  // of all published autoencoders
+constexpr float ofs_value = 2.0f;
 
 void complete_transformer(const Config& config, BenchOptions& o) {
   const auto c = cog::TransformerConfig::from(config);
@@ -19,8 +18,8 @@ void complete_transformer(const Config& config, BenchOptions& o) {
   if (c.patch_size_t > 0) {
     complete_clip(o, 1360, 768, c.sample_frames);
   } else {
-    complete_clip(o, static_cast<int>(c.sample_width * spatial_ratio),
-                  static_cast<int>(c.sample_height * spatial_ratio), c.sample_frames);
+    complete_clip(o, static_cast<int>(c.sample_width * cogvideox_spatial_ratio),
+                  static_cast<int>(c.sample_height * cogvideox_spatial_ratio), c.sample_frames);
   }
   if (o.text_tokens == 0) o.text_tokens = c.max_text_seq_length;
 }
@@ -37,32 +36,33 @@ LatentGrid padded(LatentGrid grid, const cog::TransformerConfig& c) {
   return grid;
 }
 
-int64_t tokens_of(const LatentGrid& grid, const cog::TransformerConfig& c) {
+int64_t cogvideox_tokens_of(const LatentGrid& grid, const cog::TransformerConfig& c) {
   return grid.pixels() / (c.frames_of_patch() * c.patch_size * c.patch_size);
 }
 
-Subject transformer(const Manifest& m, const BenchOptions& o) {
+Subject cogvideox_transformer(const Manifest& m, const BenchOptions& o) {
   const auto c = cog::TransformerConfig::from(m.config);
-  const LatentGrid grid =
-      padded(latent_grid(o, spatial_ratio, c.temporal_compression_ratio, spatial_ratio * c.patch_size), c);
-  return one_pass<cog::Transformer>(m, o, tokens_of(grid, c), [=, tokens = o.text_tokens](const auto& network) -> Feed {
-    const auto noise = std::make_shared<Generator>(seed);
-    const Tensor text = noise->randn({tokens, c.text_embed_dim});
-    return [=](bool smallest) -> Pass {
-      // Learned positions are those of one size alone.
-      const LatentGrid g = smallest && !c.use_learned_positional_embeddings
-                               ? LatentGrid{c.frames_of_patch(), c.patch_size, c.patch_size}
-                               : grid;
-      const cog::Rotary rotary = network->rotary(g.frames, g.height, g.width);
-      const Tensor latents = noise->randn({g.frames, c.in_channels, g.height, g.width});
-      return [=](const std::function<void()>& on_layer) {
-        return (*network)(latents, text, some_timestep, ofs_value, rotary, on_layer);
-      };
-    };
-  });
+  const LatentGrid grid = padded(
+      latent_grid(o, cogvideox_spatial_ratio, c.temporal_compression_ratio, cogvideox_spatial_ratio * c.patch_size), c);
+  return one_pass<cog::Transformer>(
+      m, o, cogvideox_tokens_of(grid, c), [=, tokens = o.text_tokens](const auto& network) -> Feed {
+        const auto noise = std::make_shared<Generator>(bench_seed);
+        const Tensor text = noise->randn({tokens, c.text_embed_dim});
+        return [=](bool smallest) -> Pass {
+          // Learned positions are those of one size alone.
+          const LatentGrid g = smallest && !c.use_learned_positional_embeddings
+                                   ? LatentGrid{c.frames_of_patch(), c.patch_size, c.patch_size}
+                                   : grid;
+          const cog::Rotary rotary = network->rotary(g.frames, g.height, g.width);
+          const Tensor latents = noise->randn({g.frames, c.in_channels, g.height, g.width});
+          return [=](const std::function<void()>& on_layer) {
+            return (*network)(latents, text, some_timestep, ofs_value, rotary, on_layer);
+          };
+        };
+      });
 }
 
-Subject vae(const Manifest& m, const BenchOptions& o) {
+Subject cogvideox_vae(const Manifest& m, const BenchOptions& o) {
   const auto c = cog::VaeConfig::from(m.config);
   const LatentGrid grid =
       latent_grid(o, c.spatial_ratio(), static_cast<int64_t>(c.temporal_compression_ratio), c.spatial_ratio());
@@ -71,7 +71,7 @@ Subject vae(const Manifest& m, const BenchOptions& o) {
   });
 }
 
-RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run) {
+RunOperations cogvideox_run_operations(const checkpoint::Folder& folder, const pipelines::Run& run) {
   const json& a = run.request.arguments;
   const int64_t length = a.at("max_sequence_length").get<int64_t>();
   const int branches = a.at("guidance_scale").get<double>() > 1.0 ? 2 : 1;
@@ -80,7 +80,7 @@ RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run
   const LatentGrid grid{run.latents.dim(1), run.latents.dim(3), run.latents.dim(4)};
   RunOperations o;
   o.text = branches * operations(models::T5Config::from(folder.config("text_encoder")), length).all();
-  o.step = branches * operations(denoiser, tokens_of(grid, denoiser), length).all();
+  o.step = branches * operations(denoiser, cogvideox_tokens_of(grid, denoiser), length).all();
   // With tiles what overlaps is decoded more than once.
   if (a.at("vae_tiling").is_null())
     o.decode =
@@ -93,9 +93,9 @@ RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run
 }  // namespace
 
 Family cogvideox_family() {
-  return {{{"CogVideoXTransformer3DModel", "transformer", complete_transformer, transformer},
-           {"AutoencoderKLCogVideoX", "vae", complete_vae, vae}},
-          of_run};
+  return {{{"CogVideoXTransformer3DModel", "transformer", complete_transformer, cogvideox_transformer},
+           {"AutoencoderKLCogVideoX", "vae", complete_vae, cogvideox_vae}},
+          cogvideox_run_operations};
 }
 
 }  // namespace prax::app

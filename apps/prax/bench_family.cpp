@@ -12,7 +12,6 @@ namespace prax::app {
 namespace {
 
 constexpr int64_t least_layers = 2;
-constexpr uint64_t seed = 1;
 
 }  // namespace
 
@@ -106,7 +105,7 @@ Subject decoder_subject(const BenchOptions& o, const Decoder& d) {
     const Decoder::Decode decode = d.build();
     return [d, decoded, decode](bool smallest) -> Pass {
       const LatentGrid grid = smallest ? LatentGrid{1, 1, 1} : decoded;
-      const Tensor latents = Generator(seed).randn({d.channels, grid.frames, grid.height, grid.width});
+      const Tensor latents = Generator(bench_seed).randn({d.channels, grid.frames, grid.height, grid.width});
       return [decode, latents](const std::function<void()>& on_frame) {
         Tensor last;
         decode(

@@ -20,6 +20,9 @@
 //! measured, and how one is made and fed. bench_models.cpp times them all alike.
 namespace prax::app {
 
+constexpr uint64_t bench_seed = 1;       //!< of weights and inputs
+constexpr float some_timestep = 500.0f;  //!< of a step in the middle
+
 //! Once through a network, which is what is timed. Calls back after each layer (or latent frame) and gives something
 //! that must be finite.
 using Pass = std::function<Tensor(const std::function<void()>& on_layer)>;

@@ -8,8 +8,6 @@ namespace prax::app {
 
 namespace {
 
-constexpr uint64_t seed = 1;
-
 //! Drops the frames.
 class NoSink : public media::FrameSink {
 public:
@@ -38,7 +36,7 @@ std::vector<Measurement> bench_folder(const std::filesystem::path& path, const B
   const auto pipeline = pipelines::load(path, load);
   pipelines::Request request;
   request.prompt = "a red balloon rises over the sea at sunset";
-  request.seed = seed;
+  request.seed = bench_seed;
   if (o.width) request.arguments["width"] = o.width;
   if (o.height) request.arguments["height"] = o.height;
   if (o.frames) request.arguments["num_frames"] = o.frames;

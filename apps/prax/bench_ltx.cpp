@@ -11,14 +11,13 @@ using checkpoint::Config;
 using nlohmann::json;
 namespace ltx = models::ltx;
 
-constexpr uint64_t seed = 1;
-constexpr int64_t usual_text_tokens = 128;
-constexpr float some_timestep = 500.0f, decode_timestep = 0.05f;
+constexpr int64_t ltx_text_tokens = 128;
+constexpr float decode_timestep = 0.05f;
 constexpr double frame_rate = 25;
 
-void complete(const Config&, BenchOptions& o) {
+void complete_ltx(const Config&, BenchOptions& o) {
   complete_clip(o, 768, 512, 121);
-  if (o.text_tokens == 0) o.text_tokens = usual_text_tokens;
+  if (o.text_tokens == 0) o.text_tokens = ltx_text_tokens;
 }
 
 LatentGrid grid_of(const BenchOptions& o, const ltx::VaeConfig& vae) {
@@ -30,13 +29,13 @@ ltx::VaeConfig usual_vae() {
   return ltx::VaeConfig::from(Config(json::object(), "the defaults of AutoencoderKLLTXVideo"));
 }
 
-Subject transformer(const Manifest& m, const BenchOptions& o) {
+Subject ltx_transformer(const Manifest& m, const BenchOptions& o) {
   const auto c = ltx::TransformerConfig::from(m.config);
   const ltx::VaeConfig vae = usual_vae();
   const LatentGrid grid = grid_of(o, vae);
   const int64_t text_tokens = o.text_tokens;
   return one_pass<ltx::Transformer>(m, o, grid.pixels(), [=](const auto& network) -> Feed {
-    const auto noise = std::make_shared<Generator>(seed);
+    const auto noise = std::make_shared<Generator>(bench_seed);
     const Tensor text = noise->randn({text_tokens, c.caption_channels});
     return [=](bool smallest) -> Pass {
       const LatentGrid g = smallest ? LatentGrid{1, 1, 1} : grid;
@@ -53,16 +52,16 @@ Subject transformer(const Manifest& m, const BenchOptions& o) {
   });
 }
 
-Subject vae(const Manifest& m, const BenchOptions& o) {
+Subject ltx_vae(const Manifest& m, const BenchOptions& o) {
   return decoding<ltx::Vae>(m, o, grid_of(o, ltx::VaeConfig::from(m.config)),
                             [](auto& network, const auto& latents, const auto& emit, const auto& on_frame) {
-                              Generator injected(seed);
+                              Generator injected(bench_seed);
                               network.decode(latents, decode_timestep, injected, emit,
                                              [&](int64_t, int64_t) { on_frame(); });
                             });
 }
 
-Subject latent_upsampler(const Manifest& m, const BenchOptions& o) {
+Subject ltx_latent_upsampler(const Manifest& m, const BenchOptions& o) {
   const auto config = ltx::LatentUpsamplerConfig::from(m.config);
   const LatentGrid grid = grid_of(o, usual_vae());
   Subject s;
@@ -72,14 +71,14 @@ Subject latent_upsampler(const Manifest& m, const BenchOptions& o) {
     const auto network = std::make_shared<ltx::LatentUpsampler>(values, random_weights(), dtype);
     return [=](bool smallest) -> Pass {
       const LatentGrid g = smallest ? LatentGrid{1, 1, 1} : grid;
-      const Tensor latents = Generator(seed).randn({1, config.in_channels, g.frames, g.height, g.width});
+      const Tensor latents = Generator(bench_seed).randn({1, config.in_channels, g.frames, g.height, g.width});
       return [=](const std::function<void()>&) { return (*network)(latents); };
     };
   };
   return s;
 }
 
-RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run) {
+RunOperations ltx_run_operations(const checkpoint::Folder& folder, const pipelines::Run& run) {
   const json& a = run.request.arguments;
   if (!folder.find("vae") || !folder.find("text_encoder") || !a.contains("max_sequence_length") ||
       !a.contains("guidance_scale"))
@@ -101,10 +100,10 @@ RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run
 }  // namespace
 
 Family ltx_family() {
-  return {{{"LTXVideoTransformer3DModel", "transformer", complete, transformer},
-           {"AutoencoderKLLTXVideo", "vae", complete, vae},
-           {"LTXLatentUpsamplerModel", "latent_upsampler", complete, latent_upsampler}},
-          of_run};
+  return {{{"LTXVideoTransformer3DModel", "transformer", complete_ltx, ltx_transformer},
+           {"AutoencoderKLLTXVideo", "vae", complete_ltx, ltx_vae},
+           {"LTXLatentUpsamplerModel", "latent_upsampler", complete_ltx, ltx_latent_upsampler}},
+          ltx_run_operations};
 }
 
 }  // namespace prax::app

@@ -12,26 +12,24 @@ using checkpoint::Config;
 using nlohmann::json;
 namespace mochi = models::mochi;
 
-constexpr uint64_t seed = 1;
-constexpr int64_t usual_text_tokens = 256;
-constexpr int64_t spatial_ratio = 8, temporal_ratio = 6;  // constants of MochiPipeline
-constexpr float some_timestep = 500.0f;
+constexpr int64_t mochi_text_tokens = 256;
+constexpr int64_t mochi_spatial_ratio = 8, mochi_temporal_ratio = 6;  // constants of MochiPipeline
 
-void complete(const Config&, BenchOptions& o) {
+void complete_mochi(const Config&, BenchOptions& o) {
   complete_clip(o, 848, 480, 31);
-  if (o.text_tokens == 0) o.text_tokens = usual_text_tokens;
+  if (o.text_tokens == 0) o.text_tokens = mochi_text_tokens;
 }
 
-int64_t tokens_of(const LatentGrid& grid, const mochi::TransformerConfig& c) {
+int64_t mochi_tokens_of(const LatentGrid& grid, const mochi::TransformerConfig& c) {
   return grid.pixels() / (c.patch_size * c.patch_size);
 }
 
-Subject transformer(const Manifest& m, const BenchOptions& o) {
+Subject mochi_transformer(const Manifest& m, const BenchOptions& o) {
   const auto c = mochi::TransformerConfig::from(m.config);
-  const LatentGrid grid = latent_grid(o, spatial_ratio, temporal_ratio, spatial_ratio * c.patch_size);
+  const LatentGrid grid = latent_grid(o, mochi_spatial_ratio, mochi_temporal_ratio, mochi_spatial_ratio * c.patch_size);
   const int64_t text_tokens = o.text_tokens;
-  return one_pass<mochi::Transformer>(m, o, tokens_of(grid, c), [=](const auto& network) -> Feed {
-    const auto noise = std::make_shared<Generator>(seed);
+  return one_pass<mochi::Transformer>(m, o, mochi_tokens_of(grid, c), [=](const auto& network) -> Feed {
+    const auto noise = std::make_shared<Generator>(bench_seed);
     const Tensor text = noise->randn({text_tokens, c.text_embed_dim});
     return [=](bool smallest) -> Pass {
       const LatentGrid g = smallest ? LatentGrid{1, c.patch_size, c.patch_size} : grid;
@@ -45,7 +43,7 @@ Subject transformer(const Manifest& m, const BenchOptions& o) {
   });
 }
 
-Subject vae(const Manifest& m, const BenchOptions& o) {
+Subject mochi_vae(const Manifest& m, const BenchOptions& o) {
   const auto c = mochi::VaeConfig::from(m.config);
   const int64_t ratio = c.spatial_compression_ratio();
   return decoding<mochi::Vae>(m, o, latent_grid(o, ratio, c.temporal_compression_ratio(), ratio),
@@ -54,7 +52,7 @@ Subject vae(const Manifest& m, const BenchOptions& o) {
                               });
 }
 
-RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run) {
+RunOperations mochi_run_operations(const checkpoint::Folder& folder, const pipelines::Run& run) {
   const json& a = run.request.arguments;
   const int64_t length = a.at("max_sequence_length").get<int64_t>();
   const bool guided = a.at("guidance_scale").get<double>() > 1.0;
@@ -71,7 +69,7 @@ RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run
     const auto mask = tokenizer.encode(prompt, length).mask;
     const int64_t words = std::count(mask.begin(), mask.end(), 1);  // the denoiser leaves out the padding
     o.text += operations(text, length).all();
-    o.step += static_cast<double>(latents.dim(0)) * operations(denoiser, tokens_of(grid, denoiser), words).all();
+    o.step += static_cast<double>(latents.dim(0)) * operations(denoiser, mochi_tokens_of(grid, denoiser), words).all();
   }
   // With tiles what overlaps is decoded more than once.
   if (a.at("vae_tiling").is_null()) o.decode = operations(decoder, grid.frames, grid.height, grid.width).all();
@@ -81,9 +79,9 @@ RunOperations of_run(const checkpoint::Folder& folder, const pipelines::Run& run
 }  // namespace
 
 Family mochi_family() {
-  return {
-      {{"MochiTransformer3DModel", "transformer", complete, transformer}, {"AutoencoderKLMochi", "vae", complete, vae}},
-      of_run};
+  return {{{"MochiTransformer3DModel", "transformer", complete_mochi, mochi_transformer},
+           {"AutoencoderKLMochi", "vae", complete_mochi, mochi_vae}},
+          mochi_run_operations};
 }
 
 }  // namespace prax::app

@@ -14,31 +14,29 @@ using checkpoint::Config;
 using checkpoint::Weights;
 namespace flow = models::pyramid_flow;
 
-constexpr uint64_t seed = 1;
-constexpr int64_t usual_text_tokens = 128;
-constexpr int64_t spatial_ratio = 8, temporal_ratio = 8;  // of the published autoencoder
+constexpr int64_t pyramid_flow_text_tokens = 128;
+constexpr int64_t pyramid_flow_spatial_ratio = 8, pyramid_flow_temporal_ratio = 8;  // of the published autoencoder
 constexpr int64_t stages = 3;
-constexpr float some_timestep = 500.0f;
 constexpr const char* mmdit_class = "PyramidDiffusionMMDiT";
 constexpr const char* joint_key = "num_layers";
 constexpr const char* single_key = "num_single_layers";
 
-void complete(const Config&, BenchOptions& o) {
+void complete_pyramid_flow(const Config&, BenchOptions& o) {
   complete_clip(o, 640, 384, 121);
-  if (o.text_tokens == 0) o.text_tokens = usual_text_tokens;
+  if (o.text_tokens == 0) o.text_tokens = pyramid_flow_text_tokens;
 }
 
-std::unique_ptr<flow::Transformer> make(const Config& config, const Weights& weights, DType dtype) {
+std::unique_ptr<flow::Transformer> make_transformer(const Config& config, const Weights& weights, DType dtype) {
   return flow::Transformer::make(config, weights, dtype);
 }
 
 flow::TransformerSizes sizes_of(const Config& config) {
-  return make(config, Weights(std::make_shared<checkpoint::ManifestSource>()), DType::f32)->sizes();
+  return make_transformer(config, Weights(std::make_shared<checkpoint::ManifestSource>()), DType::f32)->sizes();
 }
 
 //! What the denoiser sees in the last stage of a clip's last frame of latents: the clean ones before, and the noise.
 std::vector<Tensor> clips_of(const LatentGrid& grid, int64_t channels) {
-  Generator noise(seed);
+  Generator noise(bench_seed);
   std::vector<Tensor> clips;
   if (grid.frames > 1)
     clips = pipelines::pyramid_flow::history_of(noise.randn({channels, grid.frames - 1, grid.height, grid.width}),
@@ -61,13 +59,13 @@ Config shortened(const Config& config, const flow::TransformerSizes& whole, int6
   return with(with(config, joint_key, joint), single_key, layers - joint);
 }
 
-Subject transformer(const Manifest& m, const BenchOptions& o) {
+Subject pyramid_flow_transformer(const Manifest& m, const BenchOptions& o) {
   const Config given = with(m.config, "_class_name", m.class_name);
   const flow::TransformerSizes whole = sizes_of(given);
   const int64_t all_layers = whole.joint_blocks + whole.single_blocks, layers = layers_to_measure(m, o, all_layers);
   const Config config = shortened(given, whole, layers);
-  const LatentGrid grid =
-      latent_grid(o, spatial_ratio, temporal_ratio, spatial_ratio * (int64_t{1} << (stages - 1)) * whole.patch_size);
+  const LatentGrid grid = latent_grid(o, pyramid_flow_spatial_ratio, pyramid_flow_temporal_ratio,
+                                      pyramid_flow_spatial_ratio * (int64_t{1} << (stages - 1)) * whole.patch_size);
   const auto clips = clips_of(grid, whole.latent_channels);
   const flow::Sequence sequence = sequence_of(clips, whole.patch_size, o.text_tokens);
   const bool text_ends = m.class_name == mmdit_class;
@@ -78,10 +76,10 @@ Subject transformer(const Manifest& m, const BenchOptions& o) {
       sequence.tokens() - o.text_tokens, o.text_tokens, layers, all_layers);
   s.whole = operations(whole, text_ends, sequence);
   s.part = operations(sizes_of(config), text_ends, sequence);
-  s.packed = parameters([&](const Weights& w) { make(config, w, o.dtype); });
+  s.packed = parameters([&](const Weights& w) { make_transformer(config, w, o.dtype); });
   s.build = [=, dtype = o.dtype, text_tokens = o.text_tokens]() -> Feed {
-    const std::shared_ptr<const flow::Transformer> network = make(config, random_weights(), dtype);
-    const auto noise = std::make_shared<Generator>(seed);
+    const std::shared_ptr<const flow::Transformer> network = make_transformer(config, random_weights(), dtype);
+    const auto noise = std::make_shared<Generator>(bench_seed);
     const Tensor text = noise->randn({text_tokens, whole.text_channels});
     const Tensor pooled = noise->randn({whole.pooled_channels});
     return [=](bool smallest) -> Pass {
@@ -94,7 +92,7 @@ Subject transformer(const Manifest& m, const BenchOptions& o) {
   return s;
 }
 
-Subject vae(const Manifest& m, const BenchOptions& o) {
+Subject pyramid_flow_vae(const Manifest& m, const BenchOptions& o) {
   const auto c = flow::VaeConfig::from(m.config);
   const LatentGrid grid = latent_grid(o, c.spatial_factor(), c.temporal_factor(), c.spatial_factor());
   return decoding<flow::Vae>(m, o, grid,
@@ -111,9 +109,9 @@ Subject vae(const Manifest& m, const BenchOptions& o) {
 }  // namespace
 
 Family pyramid_flow_family() {
-  Family family{{{"PyramidFluxTransformer", "transformer", complete, transformer},
-                 {mmdit_class, "transformer", complete, transformer},
-                 {"CausalVideoVAE", "vae", complete, vae}}};
+  Family family{{{"PyramidFluxTransformer", "transformer", complete_pyramid_flow, pyramid_flow_transformer},
+                 {mmdit_class, "transformer", complete_pyramid_flow, pyramid_flow_transformer},
+                 {"CausalVideoVAE", "vae", complete_pyramid_flow, pyramid_flow_vae}}};
   family.steps_differ = true;
   return family;
 }

@@ -20,13 +20,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Options {
+struct DecodeOptions {
   std::string file, output, model;
   int quality = 16, threads = 0;
   bool json = false, quiet = false;
 };
 
-void decode(const Options& o) {
+void decode(const DecodeOptions& o) {
   const auto started = ProgressBar::Clock::now();
   if (o.threads > 0) set_thread_count(o.threads);
   std::string model;
@@ -75,7 +75,7 @@ void decode(const Options& o) {
 }  // namespace
 
 void add_decode(CLI::App& app, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DecodeOptions>();
   auto* c = app.add_subcommand("decode", "Turn a saved run's latents into a video");
   c->footer("Example: prax decode balloon.mp4.prax -o balloon.webm");
   c->add_option("RUN", o->file, "A .prax file")->type_name("")->required();

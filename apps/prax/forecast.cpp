@@ -20,7 +20,8 @@ bool given(const ForecastFlags& f) {
          !f.memory.empty();
 }
 
-Forecast make(const std::filesystem::path& model, const std::string& reference_class, const ForecastFlags& flags) {
+Forecast make_forecast(const std::filesystem::path& model, const std::string& reference_class,
+                       const ForecastFlags& flags) {
   RequestFlags request_flags = flags.request;
   request_flags.prompt = "a red balloon rises over the sea at sunset";
   request_flags.seed = "0";
@@ -63,9 +64,9 @@ void add_forecast_flags(CLI::App& command, ForecastFlags& flags) {
 
 std::optional<Forecast> forecast_for(const std::filesystem::path& model, const std::string& reference_class,
                                      const ForecastFlags& flags) {
-  if (given(flags)) return make(model, reference_class, flags);
+  if (given(flags)) return make_forecast(model, reference_class, flags);
   try {
-    return make(model, reference_class, flags);
+    return make_forecast(model, reference_class, flags);
   } catch (const Error&) {  // it wants a picture or a clip
     return {};
   }

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Options {
+struct GenerateOptions {
   RequestFlags request;
   SessionOptions session;
   std::string output, resume;
@@ -50,7 +50,7 @@ void require_no_request(const CLI::App& command) {
                   "an interrupted run goes on as it was begun; leave it out, or begin a new run");
 }
 
-void resume(Options& o, const CLI::App& command, ProgressBar::Clock::time_point started) {
+void resume(GenerateOptions& o, const CLI::App& command, ProgressBar::Clock::time_point started) {
   require_no_request(command);
   std::string model;
   pipelines::RunNotes notes;
@@ -72,7 +72,7 @@ void make_absolute(const pipelines::Pipeline& pipeline, nlohmann::json& argument
       pipelines::make_paths_absolute(argument.type, arguments[argument.name], fs::current_path());
 }
 
-void generate(Options& o, const CLI::App& command) {
+void generate(GenerateOptions& o, const CLI::App& command) {
   const auto started = ProgressBar::Clock::now();
   if (o.threads > 0) set_thread_count(o.threads);
   if (!o.session.preview.empty()) {
@@ -110,7 +110,7 @@ void generate(Options& o, const CLI::App& command) {
 }  // namespace
 
 void add_generate(CLI::App& app, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<GenerateOptions>();
   auto* c = app.add_subcommand("generate", "Make a video from a prompt");
   c->footer("Example: prax generate \"a red balloon rises over the sea at sunset\" -o balloon.mp4");
   const auto text = [&](const char* names, auto& value, const char* shape, const char* group, const char* help) {

@@ -20,7 +20,7 @@ using nlohmann::json;
 
 namespace {
 
-struct Options {
+struct InfoOptions {
   std::string place, reference_class;
   ForecastFlags forecast;
   bool json = false;
@@ -69,7 +69,7 @@ std::string dtypes_of(const Holding& h) {
   return text;
 }
 
-void show_folder(const fs::path& path, const Options& o) {
+void show_folder(const fs::path& path, const InfoOptions& o) {
   const std::string& reference_class = o.reference_class;
   const bool as_json = o.json;
   const auto folder = checkpoint::Folder::open(path);
@@ -162,7 +162,7 @@ void show_run(const fs::path& file, bool as_json) {
              shell_word(file.string()) + (run.step < run.steps ? "" : " -o video.mp4"));
 }
 
-void info(const Options& o) {
+void info(const InfoOptions& o) {
   std::error_code ignored;
   if (fs::is_regular_file(o.place, ignored)) return show_run(o.place, o.json);
   show_folder(resolve_model(o.place), o);
@@ -171,7 +171,7 @@ void info(const Options& o) {
 }  // namespace
 
 void add_info(CLI::App& app, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<InfoOptions>();
   auto* c = app.add_subcommand("info", "What a model folder or a saved run holds");
   c->add_option("MODEL", o->place, "A model folder, nano, or a .prax file")->required();
   c->add_option("--as", o->reference_class, "The reference's pipeline to run it as, like LTXConditionPipeline");

@@ -16,7 +16,7 @@ namespace prax::app {
 
 namespace {
 
-struct Options {
+struct InspectOptions {
   std::string kind, file;
   uint64_t memory = uint64_t{1} << 30;
   uint64_t seconds = 10;
@@ -30,7 +30,7 @@ void limit(int what, uint64_t most) {
 
 //! From here on a hostile file can do no more than end this process: it writes to no file, and takes no more memory and
 //! time than was said.
-void confine(const Options& o) {
+void confine(const InspectOptions& o) {
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_FSIZE, 0);
   limit(RLIMIT_CPU, o.seconds);
@@ -49,7 +49,7 @@ void write_first_picture(const std::string& file) {
     throw Error(ErrorKind::io, "the picture cannot be written");
 }
 
-void inspect(const Options& o) {
+void inspect(const InspectOptions& o) {
   confine(o);
   if (o.kind == "first-picture") return write_first_picture(o.file);
   nlohmann::json found;
@@ -66,7 +66,7 @@ void inspect(const Options& o) {
 }  // namespace
 
 void add_inspect(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<InspectOptions>();
   auto* command = app.add_subcommand("inspect", "What the server asks of an upload")->group("");
   command->add_option("KIND", o->kind)->required()->check(CLI::IsMember({"picture", "clip", "first-picture"}));
   command->add_option("FILE", o->file)->required();

@@ -18,7 +18,7 @@ namespace {
 
 constexpr const char* actor = "operator";
 
-struct Options {
+struct KeysOptions {
   DataOptions place;
   jobs::NewKey key;
   std::string scopes = "create,read,delete", id;
@@ -35,7 +35,7 @@ json value_or_null(const std::optional<T>& value) {
   return value ? json(*value) : json(nullptr);
 }
 
-json to_json(const jobs::Key& k) {
+json key_json(const jobs::Key& k) {
   return {{"id", k.id},
           {"name", k.name},
           {"note", k.note},
@@ -64,7 +64,7 @@ std::string day(const std::optional<jobs::Time>& time) {
 
 void show_secret(const jobs::CreatedKey& created, bool as_json) {
   if (as_json) {
-    json object = to_json(created.key);
+    json object = key_json(created.key);
     object["key"] = created.secret;
     print_json(object);
     return;
@@ -74,7 +74,7 @@ void show_secret(const jobs::CreatedKey& created, bool as_json) {
   fmt::print(stderr, "key {} of {}: keep the line above, it is shown only now\n", created.key.id, created.key.name);
 }
 
-void create(Options& o) {
+void create(KeysOptions& o) {
   constexpr double milliseconds_of_a_day = 24 * 3600 * 1000.0, most_days = 36500;
   o.key.scopes = jobs::scopes_named(o.scopes);
   if (o.expires_days) {
@@ -89,13 +89,13 @@ void create(Options& o) {
   show_secret(created, o.json);
 }
 
-void list(const Options& o) {
+void list(const KeysOptions& o) {
   const auto store = o.place.folder(true).open_store(o.place.database);
   const auto keys = store->keys();
   if (o.json) {
     json all = json::array();
     for (const jobs::Key& key : keys) {
-      json object = to_json(key);
+      json object = key_json(key);
       object["seconds_used_today"] = store->seconds_used_today(key.id);
       all.push_back(std::move(object));
     }
@@ -111,11 +111,11 @@ void list(const Options& o) {
     fmt::print("no keys; make one with: prax keys create NAME --data {}\n", shell_word(o.place.data.string()));
 }
 
-[[noreturn]] void no_such_key(const Options& o) {
+[[noreturn]] void no_such_key(const KeysOptions& o) {
   throw Error(ErrorKind::usage, "there is no key " + o.id + " to do that with", "see `prax keys list`");
 }
 
-void revoke(const Options& o) {
+void revoke(const KeysOptions& o) {
   if (o.all != o.id.empty())
     throw Error(ErrorKind::usage, o.all ? "a key and --all were given" : "no key was named",
                 "name a key's id, or give --all");
@@ -136,7 +136,7 @@ void revoke(const Options& o) {
                cancelled == 1 ? "" : "s");
 }
 
-void rotate(const Options& o) {
+void rotate(const KeysOptions& o) {
   const auto folder = o.place.folder(true);
   const auto store = folder.open_store(o.place.database);
   const auto rotated = store->rotate_key(o.id, actor);
@@ -148,10 +148,10 @@ void rotate(const Options& o) {
 }  // namespace
 
 void add_keys(CLI::App& app, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<KeysOptions>();
   auto* keys = app.add_subcommand("keys", "Who may use the server");
   keys->require_subcommand(1);
-  const auto command = [&](const char* name, const char* help, void (*run)(Options&)) {
+  const auto command = [&](const char* name, const char* help, void (*run)(KeysOptions&)) {
     auto* c = keys->add_subcommand(name, help);
     auto flags = std::make_shared<SettingsFlags>(*c, server::SettingUser::tool);
     c->add_flag("--json", o->json, "One JSON object on stdout");
@@ -174,12 +174,13 @@ void add_keys(CLI::App& app, int&) {
   c->add_option("--daily-seconds", o->key.limits.daily_seconds, "Seconds of video a day")->type_name("S");
   c->add_option("--max-priority", o->key.limits.max_priority, "Highest priority that it may ask for (0)")
       ->type_name("N");
-  command("list", "All keys, without their secrets", [](Options& options) { list(options); });
-  c = command("revoke", "Refuse a key from now on, everywhere", [](Options& options) { revoke(options); });
+  command("list", "All keys, without their secrets", [](KeysOptions& options) { list(options); });
+  c = command("revoke", "Refuse a key from now on, everywhere", [](KeysOptions& options) { revoke(options); });
   c->add_option("ID", o->id, "Which key")->type_name("");
   c->add_flag("--all", o->all, "All keys");
   c->add_flag("--cancel", o->cancel, "Cancel its waiting and running jobs too");
-  c = command("rotate", "A new secret for a key; the old one is refused", [](Options& options) { rotate(options); });
+  c = command("rotate", "A new secret for a key; the old one is refused",
+              [](KeysOptions& options) { rotate(options); });
   c->add_option("ID", o->id, "Which key")->required()->type_name("");
 }
 

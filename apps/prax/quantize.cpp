@@ -21,13 +21,13 @@ namespace prax::app {
 
 namespace {
 
-struct Options {
+struct QuantizeOptions {
   std::string model, output, dtype = "int8", variant;
   int threads = 0;
   bool json = false, quiet = false;
 };
 
-void print_report(const Options& o, const pipelines::QuantizeReport& r, double seconds) {
+void print_report(const QuantizeOptions& o, const pipelines::QuantizeReport& r, double seconds) {
   if (o.json) {
     nlohmann::json kept = nlohmann::json::array();
     for (const auto& matrix : r.kept) kept.push_back({{"name", matrix.name}, {"error", matrix.error}});
@@ -55,7 +55,7 @@ void print_report(const Options& o, const pipelines::QuantizeReport& r, double s
   if (r.kept.size() > shown) fmt::print("  and {} more (--json lists them)\n", r.kept.size() - shown);
 }
 
-void quantize(const Options& o) {
+void quantize(const QuantizeOptions& o) {
   const auto started = ProgressBar::Clock::now();
   if (pipelines::compute_dtype(o.dtype) != DType::i8)
     throw Error(ErrorKind::usage, "--dtype is '" + o.dtype + "', to which nothing is quantized", "use int8");
@@ -73,7 +73,7 @@ void quantize(const Options& o) {
 }  // namespace
 
 void add_quantize(CLI::App& app, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<QuantizeOptions>();
   auto* c = app.add_subcommand("quantize", "Write a model folder whose denoiser is int8");
   c->footer("Example: prax quantize ./LTX-Video -o ./LTX-Video-int8");
   c->add_option("MODEL", o->model, "A model folder, or nano")->type_name("")->required();

@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct VerifyFlags {
   std::vector<std::string> places;
   std::string dtype, model;
   std::string only, lora_mode = "automatic";
@@ -105,7 +105,7 @@ std::string summary_of(const Counts& n) {
   return line;
 }
 
-void print_summary(const Counts& n, size_t cases, size_t good_cases, bool as_json) {
+void print_counts(const Counts& n, size_t cases, size_t good_cases, bool as_json) {
   if (as_json) {
     print_json({{"type", "summary"},
                 {"cases", cases},
@@ -158,7 +158,7 @@ checkpoint::LoraMode lora_mode_named(const std::string& name) {
   throw Error(ErrorKind::usage, "--lora-mode is '" + name + "', which cannot be", "use automatic, fused or on-the-fly");
 }
 
-int verify(const Options& given) {
+int verify(const VerifyFlags& given) {
   if (given.places.empty())
     throw Error(ErrorKind::usage, "prax verify needs a reference case",
                 "give a folder with a case.json, or one that holds such folders: prax verify tests/data/cases");
@@ -188,14 +188,14 @@ int verify(const Options& given) {
   if (all.all() == 0)
     throw Error(ErrorKind::usage, "no recorded tensor has \"" + given.only + "\" in its name",
                 "leave --only out to see the names");
-  print_summary(all, wanted, good, given.json);
+  print_counts(all, wanted, good, given.json);
   return good == wanted ? exit_done : exit_failed;
 }
 
 }  // namespace
 
 void add_verify(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<VerifyFlags>();
   CLI::App* command = app.add_subcommand("verify", "Hold this program against recorded runs of the reference");
   command->add_option("CASE", options->places, "Folders with a case.json, or folders that hold such folders");
   command->add_option("--dtype", options->dtype,

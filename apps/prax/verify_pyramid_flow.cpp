@@ -281,7 +281,7 @@ private:
 };
 
 //! In bf16 and int8 rounding adds up from step to step: only what comes before it does is held against the reference.
-Limit limit_of(const std::string& name, DType dtype) {
+Limit flow_limit_of(const std::string& name, DType dtype) {
   if (name == "initial_noise" || name == "posterior_noise" || name.ends_with("block_noise") ||
       name.ends_with(".timesteps") || name.ends_with(".sigmas") || name == "unit0.start_noise" ||
       name == "unit0.stage0.start")
@@ -338,7 +338,7 @@ void verify_run(const ReferenceCase& reference, const VerifyOptions& options, Op
   monitor.cancel = options.cancel;
   monitor.probe = [&](const std::string& name, const Tensor& got) {
     if (!open.has(name)) return;
-    if (name != "decoded") return open.deliver(name, got, limit_of(name, options.dtype));
+    if (name != "decoded") return open.deliver(name, got, flow_limit_of(name, options.dtype));
     const Tensor by_frame = got.view(Shape(got.shape().begin() + 1, got.shape().end())).permute({1, 0, 2, 3});
     std::vector<Tensor> picked;
     for (const int64_t i : reference.value<std::vector<int64_t>>("decoded_frame_indices"))

@@ -21,8 +21,8 @@ namespace prax::app {
 
 namespace {
 
-struct Options {
-  explicit Options(CLI::App& command) : settings(command, server::SettingUser::worker) {}
+struct WorkerOptions {
+  explicit WorkerOptions(CLI::App& command) : settings(command, server::SettingUser::worker) {}
   SettingsFlags settings;
   std::string name;
   bool once = false;
@@ -35,7 +35,7 @@ void end_with(pid_t server) {
   if (getppid() != server) raise(SIGTERM);
 }
 
-void work(const Options& o) {
+void work(const WorkerOptions& o) {
   if (o.server) end_with(o.server);
   const ScopedLogSink log([](LogLevel level, std::string_view text) {
     fmt::print(stderr, "{}{}\n", level == LogLevel::warning ? "warning: " : "", text);
@@ -81,7 +81,7 @@ void add_worker(CLI::App& app, int&) {
       "Several workers, on this machine or on others, may share a server's jobs: with a PostgreSQL database\n"
       "(--database) and results in a shared folder or S3 (--storage).\n"
       "Each setting is also an environment variable (PRAX_DATABASE) and a key of the server's TOML file (database).");
-  auto o = std::make_shared<Options>(*c);
+  auto o = std::make_shared<WorkerOptions>(*c);
   c->add_option("--name", o->name, "What it is called (host and process)")->type_name("NAME");
   c->add_flag("--once", o->once, "Leave when no job is left");
   c->add_option("--server", o->server, "The server's process, that starts this one and with which it ends")->group("");

@@ -31,13 +31,13 @@ std::vector<std::string> own_environment();
 
 //! Another program that is run to its end.
 struct ChildCall {
-  std::vector<std::string> words;        //!< as Program::words
-  std::string input;                     //!< what it reads from its standard input
-  std::vector<std::string> environment;  //!< "NAME=value", beside our own
+  std::vector<std::string> words;          //!< as Program::words
+  std::string input{};                     //!< what it reads from its standard input
+  std::vector<std::string> environment{};  //!< "NAME=value", beside our own
   std::chrono::milliseconds timeout{10'000};
   bool shows_errors = true;  //!< as Program::shows_errors
   //! Is given its standard output as it comes, instead of ChildEnd::output. What this throws ends the program.
-  std::function<void(std::string_view)> on_output;
+  std::function<void(std::string_view)> on_output{};
 };
 
 struct ChildEnd {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/human.h"
 
 namespace prax::jobs {
 
@@ -37,6 +38,12 @@ Error lasting(const std::string& name, const DatabaseProblem& problem) {
 }
 
 }  // namespace
+
+void require_text(const std::string& text, const char* what) {
+  if (invalid_utf8_offset(text) != std::string::npos || text.find('\0') != std::string::npos)
+    throw Error(ErrorKind::input, std::string(what) + " holds bytes that are no text",
+                "send it as UTF-8 without zero bytes");
+}
 
 std::optional<std::string>& Row::next() {
   if (at_ >= cells_.size()) throw DatabaseProblem(DatabaseProblem::Kind::foreign, "a row is too short");

@@ -27,6 +27,9 @@ Value value_or_null(const std::optional<T>& value) {
 inline Value value_of(Time time) { return static_cast<int64_t>(time.time_since_epoch().count()); }
 inline Value value_of(const std::optional<Time>& time) { return time ? value_of(*time) : Value(); }
 
+//! Error(input) when a database cannot keep the text: it is no UTF-8, or has zero bytes.
+void require_text(const std::string& text, const char* what);
+
 //! One row of an answer, read from left to right.
 class Row {
 public:

@@ -1,5 +1,6 @@
 #include "jobs/job.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -40,7 +41,7 @@ T named_in(const std::array<std::pair<T, std::string_view>, N>& table, std::stri
   throw Error(ErrorKind::usage, "'" + std::string(wanted) + "' is no " + what, "use one of " + names);
 }
 
-constexpr size_t id_bytes = 16;
+constexpr size_t job_id_bytes = 16;
 
 }  // namespace
 
@@ -49,7 +50,13 @@ JobStatus job_status_named(std::string_view name) { return named_in(statuses, na
 std::string_view name_of(JobKind kind) { return name_in(kinds, kind); }
 JobKind job_kind_named(std::string_view name) { return named_in(kinds, name, "kind of job"); }
 
-std::string new_job_id() { return "video_" + random_hex(id_bytes); }
-std::string new_character_id() { return "char_" + random_hex(id_bytes); }
+const ResultFile* find_result(const std::vector<ResultFile>& results, std::string_view variant) {
+  const auto found =
+      std::find_if(results.begin(), results.end(), [&](const ResultFile& file) { return file.variant == variant; });
+  return found == results.end() ? nullptr : &*found;
+}
+
+std::string new_job_id() { return "video_" + random_hex(job_id_bytes); }
+std::string new_character_id() { return "char_" + random_hex(job_id_bytes); }
 
 }  // namespace prax::jobs

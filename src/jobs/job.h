@@ -123,6 +123,9 @@ struct Job {
   int64_t version = 0;               //!< grows with every change of any job; see Store::changed_jobs
 };
 
+//! nullptr when there is none.
+const ResultFile* find_result(const std::vector<ResultFile>& results, std::string_view variant);
+
 //! A job to accept.
 struct NewJob {
   std::string id;  //!< from new_job_id(); inputs are stored under it before the job exists

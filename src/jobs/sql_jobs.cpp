@@ -15,12 +15,6 @@ constexpr Milliseconds day(24 * 3600 * 1000);
 int64_t day_of(Time time) { return time.time_since_epoch() / day; }
 Time next_day(Time time) { return Time(day * (day_of(time) + 1)); }
 
-void require_text(const std::string& text, const char* what) {
-  if (invalid_utf8_offset(text) != std::string::npos || text.find('\0') != std::string::npos)
-    throw Error(ErrorKind::input, std::string(what) + " holds bytes that are no text",
-                "send it as UTF-8 without zero bytes");
-}
-
 void require_texts(const NewJob& job) {
   require_text(job.prompt, "the prompt");
   require_text(job.requested_model, "the model's name");

@@ -2,8 +2,6 @@
 #include <deque>
 #include <set>
 
-#include "base/error.h"
-#include "base/human.h"
 #include "jobs/sql_store.h"
 #include "text/normalization.h"
 
@@ -15,12 +13,6 @@ using nlohmann::json;
 namespace {
 
 std::string lower(const std::string& text) { return text::utf8(text::lower_case(text::code_points(text))); }
-
-void require_text(const std::string& text, const char* what) {
-  if (invalid_utf8_offset(text) != std::string::npos || text.find('\0') != std::string::npos)
-    throw Error(ErrorKind::input, std::string(what) + " holds bytes that are no text",
-                "send it as UTF-8 without zero bytes");
-}
 
 //! A pattern of LIKE that finds the word anywhere.
 std::string pattern_of(const std::string& word) {

@@ -14,9 +14,9 @@ namespace {
 //! The sources' video in place of what stands for it.
 void give_input(Connection& c, const std::string& job_id, const std::string& source_id,
                 const std::vector<ResultFile>& results) {
-  const auto video = std::find_if(results.begin(), results.end(), [](const auto& r) { return r.variant == "video"; });
+  const ResultFile* video = find_result(results, "video");
   auto rows = c.run("SELECT inputs FROM jobs WHERE id = $1", {job_id});
-  if (video == results.end() || rows.empty()) return;
+  if (!video || rows.empty()) return;
   std::vector<InputFile> inputs = inputs_of(rows.front().text());
   for (InputFile& input : inputs)
     if (input.storage_name == result_of(source_id))

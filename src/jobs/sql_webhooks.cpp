@@ -9,7 +9,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr size_t id_bytes = 12;
+constexpr size_t webhook_id_bytes = 12;
 
 const std::string webhook_columns =
     "id, key_id, name, url, event_types, secret, old_secret, old_secret_until, created_at, updated_at";
@@ -71,7 +71,7 @@ void insert(Connection& c, const Delivery& d) {
 
 }  // namespace
 
-std::string new_endpoint_id() { return "we_" + random_hex(id_bytes); }
+std::string new_endpoint_id() { return "we_" + random_hex(webhook_id_bytes); }
 
 std::string new_webhook_secret() {
   constexpr size_t secret_bytes = 24;
@@ -81,7 +81,7 @@ std::string new_webhook_secret() {
 
 void announce(Connection& c, const Job& job, const std::string& event_type, Time at) {
   Delivery d;
-  d.event_id = "evt_" + random_hex(id_bytes);
+  d.event_id = "evt_" + random_hex(webhook_id_bytes);
   d.key_id = job.key_id;
   d.job_id = job.id;
   d.event_type = event_type;
@@ -93,7 +93,7 @@ void announce(Connection& c, const Job& job, const std::string& event_type, Time
                      {"data", {{"id", job.id}}}};
   d.body = body.dump();
   const auto send = [&](const std::string& endpoint_id, const std::string& url) {
-    d.id = "dlv_" + random_hex(id_bytes);
+    d.id = "dlv_" + random_hex(webhook_id_bytes);
     d.endpoint_id = endpoint_id;
     d.url = url;
     insert(c, d);

@@ -10,7 +10,7 @@ namespace prax::kernels {
 
 namespace {
 
-thread_local Scratch c_scratch;
+thread_local Scratch sums_scratch;
 
 //! Rounding to whole multiples of a scale has an error that is even over it: its square is scale^2 / 12 on average.
 double expected_squares(float scale, int64_t count) {
@@ -185,7 +185,7 @@ void matmul(const QuantizedActivation& a, int64_t first, int64_t count, const Qu
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
     const int64_t tiles = blocks_of(block.rows, kernel.rows);
     auto* c =
-        static_cast<int32_t*>(c_scratch.get(static_cast<size_t>(tiles * kernel.rows * c_stride) * sizeof(int32_t)));
+        static_cast<int32_t*>(sums_scratch.get(static_cast<size_t>(tiles * kernel.rows * c_stride) * sizeof(int32_t)));
     for (int64_t g = 0; g < groups; ++g) {
       const int64_t k0 = g * kernel.depth_block;
       const int64_t depth = round_up(std::min<int64_t>(kernel.depth_block, w.depth() - k0), kernel.depth_multiple);

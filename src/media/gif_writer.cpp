@@ -26,13 +26,13 @@ constexpr int palette_side = 16;
 constexpr double fastest = 50;
 
 //! A graph of one filter between sources and a sink.
-struct Filter {
+struct FilterChain {
   FilterGraph graph;
   std::vector<AVFilterContext*> sources;
   AVFilterContext* sink = nullptr;
 
-  Filter(const char* name, const char* arguments, const std::vector<std::string>& inputs,
-         const std::filesystem::path& file)
+  FilterChain(const char* name, const char* arguments, const std::vector<std::string>& inputs,
+              const std::filesystem::path& file)
       : graph(avfilter_graph_alloc()) {
     AVFilterContext* filter = nullptr;
     const auto make = [&](AVFilterContext** made, const char* kind, const char* text) {
@@ -89,8 +89,8 @@ public:
     check(av_buffersrc_add_frame(palette_->sources[0], nullptr), "collecting colours", target());
     const FramePtr colours(av_frame_alloc());
     check(av_buffersink_get_frame(palette_->sink, colours.get()), "choosing the palette", target());
-    Filter use("paletteuse", "dither=sierra2_4a",
-               {describe(format_.width, format_.height), describe(palette_side, palette_side)}, target());
+    FilterChain use("paletteuse", "dither=sierra2_4a",
+                    {describe(format_.width, format_.height), describe(palette_side, palette_side)}, target());
     check(av_buffersrc_add_frame(use.sources[1], colours.get()), "using the palette", target());
     check(av_buffersrc_add_frame(use.sources[1], nullptr), "using the palette", target());
     open_encoder();
@@ -159,7 +159,7 @@ private:
   ScratchFile kept_;
   VideoFormat format_;
   std::vector<uint8_t> bytes_;
-  std::optional<Filter> palette_;
+  std::optional<FilterChain> palette_;
   CodecContext encoder_;
   AVStream* stream_ = nullptr;
   int64_t written_ = 0;

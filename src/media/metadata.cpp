@@ -15,7 +15,6 @@ namespace prax::media {
 namespace {
 
 using Json = nlohmann::json;
-constexpr std::string_view png_signature("\x89PNG\r\n\x1a\n", 8);
 constexpr std::string_view settings_prefix = "prax:";
 constexpr size_t longest_keyword = 79;
 

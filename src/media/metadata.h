@@ -10,6 +10,8 @@
 
 namespace prax::media {
 
+constexpr std::string_view png_signature("\x89PNG\r\n\x1a\n", 8);
+
 //! Texts that travel with a file: key -> text.
 using Metadata = std::map<std::string, std::string>;
 

@@ -11,8 +11,7 @@ namespace prax::media {
 
 namespace {
 
-constexpr std::string_view png_signature("\x89PNG\r\n\x1a\n", 8);
-constexpr size_t chunk_head = 8, chunk_rest = 4;  // length and type before the data, the checksum behind
+constexpr size_t png_chunk_head = 8, chunk_rest = 4;  // length and type before the data, the checksum behind
 
 uint32_t big(std::span<const uint8_t> bytes, size_t at, size_t count) {
   uint32_t value = 0;
@@ -31,11 +30,11 @@ std::string_view text_of(std::span<const uint8_t> bytes) {
 //! Calls take(type, data) for every whole chunk until it answers false.
 template <typename Take>
 void png_chunks(std::span<const uint8_t> png, Take take) {
-  for (size_t at = png_signature.size(); at + chunk_head + chunk_rest <= png.size();) {
+  for (size_t at = png_signature.size(); at + png_chunk_head + chunk_rest <= png.size();) {
     const size_t size = big(png, at, 4);
-    if (size > png.size() - at - chunk_head - chunk_rest) return;
-    if (!take(text_of(png.subspan(at + 4, 4)), png.subspan(at + chunk_head, size))) return;
-    at += chunk_head + size + chunk_rest;
+    if (size > png.size() - at - png_chunk_head - chunk_rest) return;
+    if (!take(text_of(png.subspan(at + 4, 4)), png.subspan(at + png_chunk_head, size))) return;
+    at += png_chunk_head + size + chunk_rest;
   }
 }
 
@@ -123,8 +122,8 @@ std::vector<uint8_t> png_without_texts(std::span<const uint8_t> png) {
   std::vector<uint8_t> bare(png.begin(), png.begin() + static_cast<ptrdiff_t>(png_signature.size()));
   png_chunks(png, [&](std::string_view type, std::span<const uint8_t> data) {
     if (type == "tEXt" || type == "zTXt" || type == "iTXt" || type == "iCCP") return true;
-    const uint8_t* begin = data.data() - chunk_head;
-    bare.insert(bare.end(), begin, begin + chunk_head + data.size() + chunk_rest);
+    const uint8_t* begin = data.data() - png_chunk_head;
+    bare.insert(bare.end(), begin, begin + png_chunk_head + data.size() + chunk_rest);
     return type != "IEND";
   });
   return bare;

@@ -13,7 +13,7 @@ namespace prax::media {
 
 namespace {
 
-constexpr size_t riff_head = 12, chunk_head = 8, frame_head = 16, extended_head = 10;
+constexpr size_t riff_head = 12, webp_chunk_head = 8, frame_head = 16, extended_head = 10;
 
 uint32_t little(std::span<const uint8_t> bytes, size_t at, size_t count) {
   uint32_t value = 0;
@@ -29,13 +29,13 @@ uint32_t little(std::span<const uint8_t> bytes, size_t at, size_t count) {
 template <typename Take>
 void chunks_of(std::span<const uint8_t> bytes, const std::string& name, Take take) {
   for (size_t at = 0; at < bytes.size();) {
-    if (bytes.size() - at < chunk_head) refuse_webp(name, "is cut off");
+    if (bytes.size() - at < webp_chunk_head) refuse_webp(name, "is cut off");
     const size_t size = little(bytes, at + 4, 4);
-    if (size > bytes.size() - at - chunk_head) refuse_webp(name, "is cut off");
+    if (size > bytes.size() - at - webp_chunk_head) refuse_webp(name, "is cut off");
     const std::string_view type(reinterpret_cast<const char*>(bytes.data() + at), 4);
     // The padding byte of the last chunk is forgotten by some writers.
-    const size_t whole = std::min(chunk_head + size + size % 2, bytes.size() - at);
-    take(type, bytes.subspan(at + chunk_head, size), bytes.subspan(at, whole));
+    const size_t whole = std::min(webp_chunk_head + size + size % 2, bytes.size() - at);
+    take(type, bytes.subspan(at + webp_chunk_head, size), bytes.subspan(at, whole));
     at += whole;
   }
 }
@@ -62,7 +62,7 @@ std::vector<uint8_t> still_file(const WebpFrame& frame, const std::string& name)
   if (picture.empty()) refuse_webp(name, "has a frame without a picture");
   std::vector<uint8_t> file;
   append_text(file, "RIFF");
-  const size_t extended = alpha ? chunk_head + extended_head : 0;
+  const size_t extended = alpha ? webp_chunk_head + extended_head : 0;
   append_little(file, static_cast<uint32_t>(4 + extended + picture.size()), 4);
   append_text(file, "WEBP");
   if (alpha) {

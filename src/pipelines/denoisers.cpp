@@ -26,16 +26,16 @@ struct Denoiser {
   void (*make)(const checkpoint::Config&, const checkpoint::Weights&, DType);
 };
 
-constexpr Denoiser denoisers[] = {{"LTXVideoTransformer3DModel", make<models::ltx::Transformer>},
-                                  {"CogVideoXTransformer3DModel", make<models::cogvideox::Transformer>},
-                                  {"MochiTransformer3DModel", make<models::mochi::Transformer>},
-                                  {"PyramidFluxTransformer", make_pyramid_flow},
-                                  {"PyramidDiffusionMMDiT", make_pyramid_flow}};
+constexpr Denoiser known_denoisers[] = {{"LTXVideoTransformer3DModel", make<models::ltx::Transformer>},
+                                        {"CogVideoXTransformer3DModel", make<models::cogvideox::Transformer>},
+                                        {"MochiTransformer3DModel", make<models::mochi::Transformer>},
+                                        {"PyramidFluxTransformer", make_pyramid_flow},
+                                        {"PyramidDiffusionMMDiT", make_pyramid_flow}};
 
 const Denoiser* denoiser_of(std::string_view class_name) {
-  const auto* it = std::find_if(std::begin(denoisers), std::end(denoisers),
+  const auto* it = std::find_if(std::begin(known_denoisers), std::end(known_denoisers),
                                 [&](const Denoiser& d) { return d.class_name == class_name; });
-  return it == std::end(denoisers) ? nullptr : it;
+  return it == std::end(known_denoisers) ? nullptr : it;
 }
 
 }  // namespace

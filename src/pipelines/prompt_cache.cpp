@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* file_format = "praxinoscope-prompt-1";
+constexpr const char* prompt_format = "praxinoscope-prompt-1";
 constexpr const char* tensor_name = "states";
 
 //! Adds a part in such a way that no two lists of parts look alike.
@@ -53,7 +53,7 @@ Tensor read(const fs::path& path) {
     const auto it = file->metadata().find(key);
     return it == file->metadata().end() ? std::string() : it->second;
   };
-  if (metadata("format") != file_format || !file->entries().contains(tensor_name))
+  if (metadata("format") != prompt_format || !file->entries().contains(tensor_name))
     throw Error(ErrorKind::input, path.string() + " is no encoded prompt");
   Tensor states = file->tensor(tensor_name).clone();
   if (states.dtype() != DType::f32 || states.rank() < 1 || hash_of(states) != metadata("sha256"))
@@ -66,7 +66,7 @@ Tensor read(const fs::path& path) {
 
 std::string PromptCache::identity_of(const std::string& component) const {
   Sha256 hash;
-  add(hash, file_format);
+  add(hash, prompt_format);
   add_stamp(hash, program_path());
   add(hash, name_of(wide_dtype(options_.dtype)));
   add(hash, kernels::name_of(kernels::isa()));
@@ -134,7 +134,7 @@ void PromptCache::store(const fs::path& file, const Tensor& states) const {
     if (fs::create_directories(file.parent_path(), error))
       fs::permissions(file.parent_path(), fs::perms::owner_all, error);
     checkpoint::write_safetensors(file, {{tensor_name, states}},
-                                  {{"format", file_format}, {"sha256", hash_of(states)}});
+                                  {{"format", prompt_format}, {"sha256", hash_of(states)}});
     make_room();
   } catch (const Error& error) {
     log_warning("an encoded prompt could not be kept: " + std::string(error.what()));

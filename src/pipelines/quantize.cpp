@@ -23,9 +23,9 @@ namespace fs = std::filesystem;
 
 //! Goes through one denoiser's weights twice: what int8 would take from each is known before the first byte of the new
 //! file is written, whose header says what is in it.
-class Denoiser {
+class DenoiserFiles {
 public:
-  Denoiser(const checkpoint::Folder& folder, const std::string& component, const QuantizeOptions& options)
+  DenoiserFiles(const checkpoint::Folder& folder, const std::string& component, const QuantizeOptions& options)
       : options_(options), source_(folder.weights(component, options.variant)) {
     for (const auto& info : source_->list()) tensors_.emplace(info.name, info);
     const auto noting = std::make_shared<checkpoint::NotingSource>(source_);
@@ -171,7 +171,7 @@ QuantizeReport quantize(const fs::path& from, const fs::path& to, const Quantize
   pipelines::load(from, load);  // says what is wrong with the folder, before anything is written
   const auto folder = checkpoint::Folder::open(from);
   const auto names = denoisers_of(folder);
-  std::vector<Denoiser> denoisers;
+  std::vector<DenoiserFiles> denoisers;
   int64_t matrices = 0, tensors = 0;
   for (const std::string& name : names) {
     denoisers.emplace_back(folder, name, options);
@@ -187,7 +187,7 @@ QuantizeReport quantize(const fs::path& from, const fs::path& to, const Quantize
     return [tell, step = int64_t{0}]() mutable { tell(++step); };
   };
   const std::function<void()> measured = counting("measure", matrices);
-  for (Denoiser& denoiser : denoisers) denoiser.measure(report, measured);
+  for (DenoiserFiles& denoiser : denoisers) denoiser.measure(report, measured);
   checkpoint::NewFolder made(to);
   carry_others(folder, names, made.path(), options, report);
   const std::function<void()> written = counting("write", tensors);

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr const char* file_format = "praxinoscope-run";
+constexpr const char* run_format = "praxinoscope-run";
 constexpr int file_version = 2;
 constexpr std::string_view state_prefix = "state.";
 
@@ -81,7 +81,7 @@ void save_run(const fs::path& file, const Run& run, const std::string& model, co
   std::map<std::string, Tensor> tensors{{"latents", run.latents}};
   for (const auto& [name, tensor] : run.state) tensors.emplace(std::string(state_prefix) + name, tensor);
   checkpoint::write_safetensors(
-      file, tensors, {{"format", file_format}, {"version", std::to_string(file_version)}, {"run", std::move(text)}});
+      file, tensors, {{"format", run_format}, {"version", std::to_string(file_version)}, {"run", std::move(text)}});
 }
 
 Run load_run(const fs::path& file, std::string* model, RunNotes* notes) {
@@ -102,7 +102,7 @@ Run load_run(const fs::path& file, std::string* model, RunNotes* notes) {
     const auto it = metadata.find(key);
     return it == metadata.end() ? std::string() : it->second;
   };
-  if (entry("format") != file_format) broken(file, "it is another safetensors file");
+  if (entry("format") != run_format) broken(file, "it is another safetensors file");
   if (entry("version") != std::to_string(file_version)) {
     throw Error(ErrorKind::input,
                 file.string() + " was written by another version of prax (layout " + entry("version") +

@@ -2,13 +2,10 @@
 
 #include <cmath>
 
+#include "schedulers/grain.h"
 #include "tensor/parallel.h"
 
 namespace prax::schedulers {
-
-namespace {
-constexpr int64_t grain = 1 << 15;
-}
 
 //! x' = a x + b x0, a = sqrt((1 - alpha') / (1 - alpha)), b = sqrt(alpha') - a sqrt(alpha)
 CogVideoXSchedule::Step CogVideoXDDIMScheduler::step(const Tensor& model_output, const Tensor&, int64_t index,

@@ -3,13 +3,12 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "schedulers/grain.h"
 #include "tensor/parallel.h"
 
 namespace prax::schedulers {
 
 namespace {
-
-constexpr int64_t grain = 1 << 15;
 
 struct Multipliers {
   float sample, original, noise;

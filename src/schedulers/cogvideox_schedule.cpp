@@ -8,13 +8,13 @@
 #include "schedulers/cogvideox_ddim.h"
 #include "schedulers/cogvideox_dpm.h"
 #include "schedulers/flow_match_euler.h"
+#include "schedulers/grain.h"
 #include "tensor/parallel.h"
 
 namespace prax::schedulers {
 
 namespace {
 
-constexpr int64_t grain = 1 << 15;
 //! Enough for any published schedule; tables are as long.
 constexpr int64_t most_train_timesteps = 1'000'000;
 

@@ -5,13 +5,12 @@
 
 #include "base/error.h"
 #include "schedulers/beta_distribution.h"
+#include "schedulers/grain.h"
 #include "tensor/parallel.h"
 
 namespace prax::schedulers {
 
 namespace {
-
-constexpr int64_t grain = 1 << 15;
 
 std::optional<double> optional_number(const checkpoint::Config& config, const std::string& key) {
   if (!config.has(key)) return std::nullopt;

@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "schedulers/grain.h"
 #include "tensor/parallel.h"
 
 namespace prax::schedulers {
 
 namespace {
 
-constexpr int64_t grain = 1 << 15;
 constexpr float least_sigma = 1e-8f;
 constexpr float least_square = 1e-12f;
 

@@ -14,7 +14,7 @@ json character_object(const jobs::Character& character) {
   return {{"id", character.id}, {"name", character.name}, {"created_at", jobs::unix_seconds(character.created_at)}};
 }
 
-Response create(const Context& context, Request& request) {
+Response create_character(const Context& context, Request& request) {
   constexpr size_t longest_name = 80;
   const Form form(request);
   FieldReader fields(form, form.tree());
@@ -43,7 +43,7 @@ jobs::Character find_character(const Context& context, const Request& request) {
   return std::move(*character);
 }
 
-Response list(const Context& context, const Request& request) {
+Response list_characters(const Context& context, const Request& request) {
   json data = json::array();
   for (const jobs::Character& character : context.store.characters(caller_of(request).key_id))
     data.push_back(character_object(character));
@@ -51,7 +51,7 @@ Response list(const Context& context, const Request& request) {
 }
 
 //! Videos that show it keep what they have of it.
-Response remove(const Context& context, const Request& request) {
+Response remove_character(const Context& context, const Request& request) {
   const jobs::Character character = find_character(context, request);
   if (!context.store.delete_character(character.id, caller_of(request).key_id))
     throw not_found("character", character.id);
@@ -63,16 +63,19 @@ Response remove(const Context& context, const Request& request) {
 
 void add_character_routes(http::Router& router, const Context& c) {
   constexpr http::BodyPolicy multipart{.multipart = true};
-  router.add(
-      {"POST", "/v1/videos/characters", [&c](Request& r) { return create(c, r); }, multipart, scope::create, true});
+  router.add({"POST", "/v1/videos/characters", [&c](Request& r) { return create_character(c, r); }, multipart,
+              scope::create, true});
   router.add({"GET",
               "/v1/videos/characters/{character_id}",
               [&c](Request& r) { return json_response(character_object(find_character(c, r))); },
               {},
               scope::read});
-  router.add({"GET", "/prax/v1/characters", [&c](Request& r) { return list(c, r); }, {}, scope::read});
-  router.add(
-      {"DELETE", "/prax/v1/characters/{character_id}", [&c](Request& r) { return remove(c, r); }, {}, scope::remove});
+  router.add({"GET", "/prax/v1/characters", [&c](Request& r) { return list_characters(c, r); }, {}, scope::read});
+  router.add({"DELETE",
+              "/prax/v1/characters/{character_id}",
+              [&c](Request& r) { return remove_character(c, r); },
+              {},
+              scope::remove});
 }
 
 }  // namespace prax::server

@@ -43,9 +43,8 @@ void require_files(const jobs::Job& job) {
 }
 
 const jobs::ResultFile& result_of(const jobs::Job& job, const std::string& variant) {
-  const auto result = std::find_if(job.results.begin(), job.results.end(),
-                                   [&](const jobs::ResultFile& file) { return file.variant == variant; });
-  if (result == job.results.end()) throw not_found("variant of this video called", variant);
+  const auto* result = jobs::find_result(job.results, variant);
+  if (!result) throw not_found("variant of this video called", variant);
   return *result;
 }
 

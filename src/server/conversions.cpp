@@ -18,12 +18,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const jobs::ResultFile* result_of(const jobs::Job& job, const std::string& variant) {
-  const auto found = std::find_if(job.results.begin(), job.results.end(),
-                                  [&](const jobs::ResultFile& file) { return file.variant == variant; });
-  return found == job.results.end() ? nullptr : &*found;
-}
-
 //! A folder that is gone in the end.
 class WorkFolder {
 public:
@@ -70,7 +64,7 @@ std::string Conversions::ending_of(const std::string& format) { return format ==
 
 Conversions::Standing Conversions::ask(const jobs::Job& job, const std::string& format,
                                        const std::optional<uint64_t>& quota) {
-  if (const auto* there = result_of(job, format)) return {*there, 100, {}};
+  if (const auto* there = jobs::find_result(job.results, format)) return {*there, 100, {}};
   const Wish wish{job.id, format};
   const std::lock_guard lock(mutex_);
   if (const auto known = standings_.find(wish); known != standings_.end()) {
@@ -80,7 +74,7 @@ Conversions::Standing Conversions::ask(const jobs::Job& job, const std::string& 
   }
   // It may have become ready since the job was read.
   if (const auto now = store_.job(job.id))
-    if (const auto* there = result_of(*now, format)) return {*there, 100, {}};
+    if (const auto* there = jobs::find_result(now->results, format)) return {*there, 100, {}};
   constexpr size_t most_waiting = 100;
   if (waiting_.size() >= most_waiting)
     throw http::HttpError(503, "busy", "Other videos are being converted; try again in a moment")
@@ -142,7 +136,7 @@ void Conversions::convert(const fs::path& video, const fs::path& target, const W
 std::string Conversions::make(const Wish& wish) {
   try {
     const auto job = store_.job(wish.job_id);
-    const auto* source = job ? result_of(*job, "video") : nullptr;
+    const auto* source = job ? jobs::find_result(job->results, "video") : nullptr;
     const WorkFolder folder(work_);
     const fs::path video = folder.path() / "video.mp4", target = folder.path() / ("video" + ending_of(wish.format));
     if (!source || !storage_.fetch(source->storage_name, video)) return "The video was deleted";

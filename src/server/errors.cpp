@@ -42,11 +42,11 @@ http::Response envelope(const http::HttpError& error) {
   return response;
 }
 
+}  // namespace
+
 std::string sentence(const Error& error) {
   return error.hint().empty() ? error.what() : std::string(error.what()) + "; " + error.hint();
 }
-
-}  // namespace
 
 http::HttpError bad_field(const std::string& param, const std::string& message, const std::string& code) {
   return {400, code, message, param};

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/error.h"
 #include "http/message.h"
 
 namespace prax::server {
@@ -17,6 +18,9 @@ http::HttpError not_found(const std::string& what, const std::string& id);
 
 //! A state that waiting and trying again does not change: 409 that the clients' libraries do not repeat.
 http::HttpError conflict(const std::string& code, const std::string& message);
+
+//! What is wrong and what to do.
+std::string sentence(const Error& error);
 
 //! The answer in the API's envelope {"error":{"message","type","param","code"}} for whatever was thrown. Errors of the
 //! program become 400 (usage, input), 503 (io, resource) or 500; `detail` is what the log should say of the last two.

@@ -17,7 +17,6 @@
 namespace prax::server {
 namespace {
 
-constexpr size_t most_url_characters = 20'971'520;
 constexpr size_t in_memory = 64 * 1024;  // of what becomes a file if it is larger
 constexpr double most_fps = 120;
 constexpr size_t enough_head = 64;  // of a file, to know its kind

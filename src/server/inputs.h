@@ -11,6 +11,8 @@
 
 namespace prax::server {
 
+constexpr size_t most_url_characters = 20'971'520;  //!< of a picture, also as a data: URL
+
 //! A picture or clip that was handed in: known by its bytes, whatever its name or type said.
 struct CheckedMedia {
   std::shared_ptr<http::TemporaryFile> file;

@@ -21,10 +21,6 @@ bool parse_side(std::string_view text, int& side) {
   return error == std::errc() && end == text.data() + text.size() && side > 0 && side <= most_side;
 }
 
-std::string sentence(const Error& error) {
-  return error.hint().empty() ? error.what() : std::string(error.what()) + "; " + error.hint();
-}
-
 //! What the catalogue says against a shape, as an error of the fields that gave it.
 template <typename Call>
 jobs::Shape shape_or_refuse(const std::string& param, const Call& call) {
@@ -265,9 +261,8 @@ jobs::Job JobDraft::finished_job(const std::string& id, const std::string& param
 }
 
 void JobDraft::take_result(const jobs::Job& source, const std::string& name) {
-  const auto result = std::find_if(source.results.begin(), source.results.end(),
-                                   [](const jobs::ResultFile& file) { return file.variant == "video"; });
-  if (result == source.results.end()) throw bad_field("video", "The video '" + source.id + "' has no file any more");
+  const auto* result = jobs::find_result(source.results, "video");
+  if (!result) throw bad_field("video", "The video '" + source.id + "' has no file any more");
   if (!job_.source_id)
     job_.source_id = source.id;
   else if (*job_.source_id != source.id)

@@ -9,7 +9,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t most_url_characters = 20'971'520;
 constexpr double opening_strength = 1.0;
 
 }  // namespace

@@ -13,12 +13,6 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
-template <typename Value>
-json or_null(const std::optional<Value>& value) {
-  return value ? json(*value) : json();
-}
-json time_or_null(const std::optional<jobs::Time>& time) { return time ? json(jobs::unix_seconds(*time)) : json(); }
-
 json key_object(const jobs::Key& key) {
   return {{"id", key.id},
           {"object", "prax.key"},
@@ -61,7 +55,7 @@ std::optional<int> small_number(FieldReader& fields, const char* name) {
   return value ? std::optional(static_cast<int>(*value)) : std::nullopt;
 }
 
-Response create(const Context& context, Request& request) {
+Response create_key(const Context& context, Request& request) {
   constexpr size_t longest_name = 100, longest_note = 1000, most_models = 100;
   constexpr double longest_life = 36500.0 * 86400, most_seconds = 1e9;
   const Form form(request);
@@ -94,7 +88,7 @@ Response create(const Context& context, Request& request) {
   return response;
 }
 
-Response list(const Context& context) {
+Response list_keys(const Context& context) {
   json data = json::array();
   for (const jobs::Key& key : context.store.keys()) data.push_back(with_usage(context, key));
   return json_response({{"object", "list"}, {"data", data}});
@@ -113,7 +107,7 @@ bool query_flag(const Request& request, const char* name) {
   return text == "true";
 }
 
-Response revoke(const Context& context, const Request& request) {
+Response revoke_key(const Context& context, const Request& request) {
   check_query(request, {"cancel_jobs"});
   const bool cancel = query_flag(request, "cancel_jobs");
   const jobs::Key key = find_key(context, request);
@@ -133,7 +127,7 @@ Response revoke_all(const Context& context, const Request& request) {
   return json_response({{"object", "prax.keys.revoked"}, {"revoked", revoked}, {"cancelled_jobs", cancelled}});
 }
 
-Response rotate(const Context& context, const Request& request) {
+Response rotate_key(const Context& context, const Request& request) {
   const auto created = context.store.rotate_key(find_key(context, request).id, caller_of(request).key_id);
   if (!created) throw conflict("key_not_active", "The key is revoked or expired; make a new one");
   Response response = json_response(created_object(*created));
@@ -141,7 +135,7 @@ Response rotate(const Context& context, const Request& request) {
   return response;
 }
 
-Response mine(const Context& context, const Request& request) {
+Response own_key(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   const double used = context.store.seconds_used_today(caller.key_id);
   json object = caller.key ? key_object(*caller.key) : json{{"id", caller.key_id}, {"object", "prax.key"}};
@@ -154,13 +148,13 @@ Response mine(const Context& context, const Request& request) {
 
 void add_key_routes(http::Router& router, const Context& c) {
   const std::string all = "/prax/v1/keys", one = all + "/{key_id}";
-  router.add({"POST", all, [&c](Request& r) { return create(c, r); }, json_body, scope::admin});
-  router.add({"GET", all, [&c](Request&) { return list(c); }, {}, scope::admin});
-  router.add({"GET", "/prax/v1/key", [&c](Request& r) { return mine(c, r); }, {}, scope::any});
+  router.add({"POST", all, [&c](Request& r) { return create_key(c, r); }, json_body, scope::admin});
+  router.add({"GET", all, [&c](Request&) { return list_keys(c); }, {}, scope::admin});
+  router.add({"GET", "/prax/v1/key", [&c](Request& r) { return own_key(c, r); }, {}, scope::any});
   router.add({"POST", all + "/revoke_all", [&c](Request& r) { return revoke_all(c, r); }, {}, scope::admin});
   router.add({"GET", one, [&c](Request& r) { return json_response(with_usage(c, find_key(c, r))); }, {}, scope::admin});
-  router.add({"DELETE", one, [&c](Request& r) { return revoke(c, r); }, {}, scope::admin});
-  router.add({"POST", one + "/rotate", [&c](Request& r) { return rotate(c, r); }, {}, scope::admin});
+  router.add({"DELETE", one, [&c](Request& r) { return revoke_key(c, r); }, {}, scope::admin});
+  router.add({"POST", one + "/rotate", [&c](Request& r) { return rotate_key(c, r); }, {}, scope::admin});
 }
 
 }  // namespace prax::server

@@ -15,9 +15,9 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
-constexpr size_t longest_name = 100;
+constexpr size_t longest_text = 100;
 
-std::optional<bool> query_flag(const Request& request, const char* name) {
+std::optional<bool> maybe_query_flag(const Request& request, const char* name) {
   const auto value = request.query_value(name);
   if (!value) return std::nullopt;
   if (*value != "true" && *value != "false") throw bad_field(name, "'" + std::string(name) + "' must be true or false");
@@ -43,7 +43,7 @@ jobs::LibraryQuery query_of(const Request& request) {
   query.text = request.query_value("q").value_or("");
   if (count_characters(query.text) > longest_search) throw bad_field("q", "'q' may have at most 500 characters");
   if (const auto folder = request.query_value("folder")) query.folder = std::string(*folder);
-  query.favourite = query_flag(request, "favourite");
+  query.favourite = maybe_query_flag(request, "favourite");
   query.model = request.query_value("model").value_or("");
   if (const auto status = request.query_value("status")) query.statuses = statuses_named(*status);
   if (const auto kind = request.query_value("kind")) {
@@ -65,7 +65,7 @@ Response library(const Context& context, const Request& request) {
   const jobs::LibraryQuery query = query_of(request);
   const auto page = context.store.library(query);
   if (!page.known_after)
-    throw bad_field("after", "There is no video '" + query.after.substr(0, longest_name) + "' to go on after");
+    throw bad_field("after", "There is no video '" + query.after.substr(0, longest_text) + "' to go on after");
   json data = json::array(), folders = json::array();
   for (const jobs::Job& job : page.jobs) data.push_back(live_object(job));
   for (const auto& [name, count] : page.folders) folders.push_back({{"name", name}, {"count", count}});
@@ -81,7 +81,7 @@ Response note(const Context& context, Request& request) {
   FieldReader fields(form, form.tree());
   jobs::JobNote note;
   note.title = fields.text("title", 0, longest_title);
-  note.folder = fields.text("folder", 0, longest_name);
+  note.folder = fields.text("folder", 0, longest_text);
   note.favourite = fields.flag("favourite");
   fields.finish();
   const auto after = context.store.note_job(job.id, note);
@@ -114,7 +114,7 @@ void read_preset(Request& request, jobs::Preset& preset, bool whole) {
   constexpr size_t most_bytes = 100'000;
   const Form form(request);
   FieldReader fields(form, form.tree());
-  const auto name = fields.text("name", 1, longest_name);
+  const auto name = fields.text("name", 1, longest_text);
   if (whole && !name) throw missing_field("name");
   if (name) preset.name = *name;
   const json* settings = fields.raw("settings");

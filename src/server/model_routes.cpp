@@ -36,7 +36,7 @@ json model_object(const std::string& id, const jobs::CatalogModel& model) {
             {"conditions", limits.takes_conditions}}}};
 }
 
-Response list(const Context& context, const Request& request) {
+Response list_models(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   json data = json::array();
   for (const jobs::CatalogModel* model : context.catalog.models())
@@ -47,7 +47,7 @@ Response list(const Context& context, const Request& request) {
   return json_response({{"object", "list"}, {"data", data}});
 }
 
-Response retrieve(const Context& context, const Request& request) {
+Response retrieve_model(const Context& context, const Request& request) {
   const std::string& id = request.capture("model");
   const auto resolved = context.catalog.resolve(id);
   if (!resolved || !caller_of(request).may_use(resolved->model->name)) throw not_found("model", id);
@@ -57,8 +57,8 @@ Response retrieve(const Context& context, const Request& request) {
 }  // namespace
 
 void add_model_routes(http::Router& router, const Context& c) {
-  router.add({"GET", "/v1/models", [&c](Request& r) { return list(c, r); }, {}, scope::any});
-  router.add({"GET", "/v1/models/{model}", [&c](Request& r) { return retrieve(c, r); }, {}, scope::any});
+  router.add({"GET", "/v1/models", [&c](Request& r) { return list_models(c, r); }, {}, scope::any});
+  router.add({"GET", "/v1/models/{model}", [&c](Request& r) { return retrieve_model(c, r); }, {}, scope::any});
 }
 
 }  // namespace prax::server

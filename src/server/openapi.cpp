@@ -8,7 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-void add_videos(json& paths) {
+void add_video_paths(json& paths) {
   const json video_id = path_parameter("video_id", "A video's id.");
   paths["/v1/videos"]["post"] = Operation("createVideo", "Make a video from a prompt")
                                     .body("CreateVideo", true, true)
@@ -197,7 +197,7 @@ void add_operations(json& paths) {
 
 json openapi_document(const Settings& settings, const jobs::ModelCatalog& catalog) {
   json paths = json::object();
-  add_videos(paths);
+  add_video_paths(paths);
   add_models(paths);
   add_webhooks(paths);
   add_own(paths);

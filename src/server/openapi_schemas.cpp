@@ -101,7 +101,7 @@ void add_requests(json& schemas, const Settings& settings, const jobs::ModelCata
       {"name"});
 }
 
-void add_videos(json& schemas) {
+void add_video_schemas(json& schemas) {
   const json error = answer({{"code", text()}, {"message", text()}});
   json video{{"id", text()},
              {"object", constant("video")},
@@ -164,7 +164,7 @@ void add_videos(json& schemas) {
       answer({{"id", text()}, {"object", constant("prax.queue.place")}, {"status", text()}, {"jobs_ahead", whole()}});
 }
 
-void add_others(json& schemas) {
+void add_other_schemas(json& schemas) {
   schemas["Error"] = answer(
       {{"error",
         answer({{"message", text()}, {"type", text()}, {"param", nullable(text())}, {"code", nullable(text())}})}});
@@ -246,8 +246,8 @@ void add_others(json& schemas) {
 json openapi_schemas(const Settings& settings, const jobs::ModelCatalog& catalog) {
   json schemas = json::object();
   add_requests(schemas, settings, catalog);
-  add_videos(schemas);
-  add_others(schemas);
+  add_video_schemas(schemas);
+  add_other_schemas(schemas);
   add_studio_schemas(schemas, settings, catalog);
   return schemas;
 }

@@ -14,8 +14,6 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
-json time_or_null(const std::optional<jobs::Time>& time) { return time ? json(jobs::unix_seconds(*time)) : json(); }
-
 //! Ready: a request that comes now can be served to its end.
 Response ready(const Context& context) {
   json checks = json::object();

@@ -23,11 +23,6 @@ using http::Response;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-template <typename Value>
-json or_null(const std::optional<Value>& value) {
-  return value ? json(*value) : json();
-}
-
 //! What a model's own files say beyond its limits.
 struct ModelFacts {
   std::optional<int64_t> steps;

@@ -86,7 +86,7 @@ Response sign_in(const Context& context, RateLimiter& failures, Request& request
   return response;
 }
 
-Response retrieve(const Context& context, const Request& request) {
+Response retrieve_session(const Context& context, const Request& request) {
   const Caller& caller = caller_of(request);
   if (!caller.key) return json_response(local_session(context));
   return json_response(session_object(context, caller.key->name, caller.key_id, caller.scopes, caller.session));
@@ -105,7 +105,7 @@ void add_session_routes(http::Router& router, const Context& c) {
   const std::string path = "/prax/v1/session";
   const auto failures = std::make_shared<RateLimiter>();
   router.add({"POST", path, [&c, failures](Request& r) { return sign_in(c, *failures, r); }, json_body, scope::open});
-  router.add({"GET", path, [&c](Request& r) { return retrieve(c, r); }, {}, scope::any});
+  router.add({"GET", path, [&c](Request& r) { return retrieve_session(c, r); }, {}, scope::any});
   router.add({"DELETE", path, [&c](Request& r) { return sign_out(c, r); }, {}, scope::any});
 }
 

@@ -232,9 +232,8 @@ private:
 
   static jobs::InputFile input_of(const Shot& shot, const std::string& name) {
     if (!shot.there) return {name, jobs::result_of(shot.id), "video/mp4", 0, ""};
-    const auto& results = shot.there->results;
-    const auto video = std::find_if(results.begin(), results.end(), [](const auto& r) { return r.variant == "video"; });
-    if (video == results.end()) throw not_found("file of the video", shot.id);
+    const auto* video = jobs::find_result(shot.there->results, "video");
+    if (!video) throw not_found("file of the video", shot.id);
     return {name, video->storage_name, video->media_type, video->bytes, video->sha256};
   }
 

@@ -10,13 +10,6 @@ namespace {
 using jobs::JobStatus;
 using nlohmann::json;
 
-json time_or_null(const std::optional<jobs::Time>& time) { return time ? json(jobs::unix_seconds(*time)) : json(); }
-
-template <typename Value>
-json value_or_null(const std::optional<Value>& value) {
-  return value ? json(*value) : json();
-}
-
 json lora_list(const jobs::Settings& settings) {
   json list = json::array();
   for (const auto& lora : settings.loras) list.push_back({{"id", lora.name}, {"weight", lora.weight}});
@@ -43,15 +36,17 @@ void add_settings(json& video, const jobs::Settings& settings) {
   video["fps"] = settings.fps;
   video["num_frames"] = settings.frames;
   video["negative_prompt"] = settings.negative_prompt;
-  video["steps"] = value_or_null(settings.steps);
-  video["guidance_scale"] = value_or_null(settings.guidance);
-  video["strength"] = value_or_null(settings.strength);
+  video["steps"] = or_null(settings.steps);
+  video["guidance_scale"] = or_null(settings.guidance);
+  video["strength"] = or_null(settings.strength);
   video["loop"] = settings.loop;
   video["loras"] = lora_list(settings);
   video["characters"] = character_list(settings);
 }
 
 }  // namespace
+
+json time_or_null(const std::optional<jobs::Time>& time) { return time ? json(jobs::unix_seconds(*time)) : json(); }
 
 json video_object(const jobs::Job& job) {
   const jobs::Settings& settings = job.settings;
@@ -73,10 +68,10 @@ json video_object(const jobs::Job& job) {
              {"prompt", job.prompt},
              {"size", std::to_string(settings.width) + "x" + std::to_string(settings.height)},
              {"seconds", jobs::seconds_text(job.seconds)},
-             {"remixed_from_video_id", job.kind == jobs::JobKind::remix ? value_or_null(job.source_id) : json()},
+             {"remixed_from_video_id", job.kind == jobs::JobKind::remix ? or_null(job.source_id) : json()},
              {"error", error}};
   video["kind"] = name_of(job.kind);
-  video["source_video_id"] = value_or_null(job.source_id);
+  video["source_video_id"] = or_null(job.source_id);
   video["requested_model"] = job.requested_model;
   video["metadata"] = job.metadata;
   video["priority"] = job.priority;
@@ -102,7 +97,7 @@ json live_object(const jobs::Job& job) {
   video["stage"] = job.progress.stage;
   video["step"] = job.progress.step;
   video["steps_of_stage"] = job.progress.steps;
-  video["seconds_left"] = value_or_null(job.progress.seconds_left);
+  video["seconds_left"] = or_null(job.progress.seconds_left);
   video["preview"] = job.progress.preview > 0
                          ? json("/prax/v1/videos/" + job.id + "/preview?number=" + std::to_string(job.progress.preview))
                          : json();
@@ -125,7 +120,7 @@ json provenance_object(const jobs::Job& job) {
           {"object", "prax.provenance"},
           {"kind", name_of(job.kind)},
           {"status", name_of(job.status)},
-          {"source_video_id", value_or_null(job.source_id)},
+          {"source_video_id", or_null(job.source_id)},
           {"model", job.model},
           {"requested_model", job.requested_model},
           {"prompt", job.prompt},

@@ -1,12 +1,20 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "http/message.h"
 #include "jobs/job.h"
 #include "jobs/model_catalog.h"
 
 namespace prax::server {
+
+//! What there is, else null.
+template <typename Value>
+nlohmann::json or_null(const std::optional<Value>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
+}
+nlohmann::json time_or_null(const std::optional<jobs::Time>& time);  //!< Unix seconds
 
 //! The Videos API's Video, with what this server knows beyond it.
 nlohmann::json video_object(const jobs::Job& job);

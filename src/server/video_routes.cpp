@@ -13,7 +13,7 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
-Response create(const Context& context, Request& request) {
+Response create_video(const Context& context, Request& request) {
   JobDraft draft(context, request, jobs::JobKind::create);
   draft.read_common();
   draft.read_model(context.catalog.default_name());
@@ -94,7 +94,7 @@ Response extend(const Context& context, Request& request) {
   return video_response(context, draft.submit());
 }
 
-Response list(const Context& context, const Request& request) {
+Response list_videos(const Context& context, const Request& request) {
   check_query(request, {"after", "limit", "order"});
   constexpr int usual = 20, most = 100;
   jobs::JobQuery query;
@@ -118,7 +118,7 @@ Response list(const Context& context, const Request& request) {
   return json_response(list_object(data, page.has_more));
 }
 
-Response remove(const Context& context, const Request& request) {
+Response remove_video(const Context& context, const Request& request) {
   const jobs::Job job = find_job(context, caller_of(request), request.capture("video_id"));
   if (!context.store.delete_job(job.id, caller_of(request).key_id)) throw not_found("video", job.id);
   return json_response(deleted_object(job.id));
@@ -153,8 +153,9 @@ Response video_response(const Context& context, const jobs::Job& job) {
 
 void add_video_routes(http::Router& router, const Context& c) {
   using http::Handler;
-  router.add({"POST", "/v1/videos", [&c](Request& r) { return create(c, r); }, json_or_multipart, scope::create, true});
-  router.add({"GET", "/v1/videos", [&c](Request& r) { return list(c, r); }, {}, scope::read});
+  router.add(
+      {"POST", "/v1/videos", [&c](Request& r) { return create_video(c, r); }, json_or_multipart, scope::create, true});
+  router.add({"GET", "/v1/videos", [&c](Request& r) { return list_videos(c, r); }, {}, scope::read});
   router.add(
       {"POST", "/v1/videos/edits", [&c](Request& r) { return edit(c, r); }, json_or_multipart, scope::create, true});
   router.add({"POST", "/v1/videos/extensions", [&c](Request& r) { return extend(c, r); }, json_or_multipart,
@@ -164,7 +165,7 @@ void add_video_routes(http::Router& router, const Context& c) {
               [&c](Request& r) { return video_response(c, find_job(c, caller_of(r), r.capture("video_id"))); },
               {},
               scope::read});
-  router.add({"DELETE", "/v1/videos/{video_id}", [&c](Request& r) { return remove(c, r); }, {}, scope::remove});
+  router.add({"DELETE", "/v1/videos/{video_id}", [&c](Request& r) { return remove_video(c, r); }, {}, scope::remove});
   router.add({"POST", "/v1/videos/{video_id}/remix", [&c](Request& r) { return remix(c, r); }, json_or_multipart,
               scope::create});
 }

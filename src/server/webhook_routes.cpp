@@ -16,7 +16,7 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
-constexpr size_t longest_name = 100, longest_url = 2048;
+constexpr size_t longest_endpoint_name = 100, longest_url = 2048;
 constexpr size_t most_endpoints = 100;  // of one key
 
 json endpoint_object(const jobs::WebhookEndpoint& endpoint, bool with_secret = false) {
@@ -77,11 +77,11 @@ void note(const Context& context, const Request& request, const char* action, co
   context.store.audit({action, caller_of(request).key_id, id, {{"request_id", request.id}}});
 }
 
-Response create(const Context& context, Request& request) {
+Response create_endpoint(const Context& context, Request& request) {
   const Form form(request);
   FieldReader fields(form, form.tree());
   jobs::WebhookEndpoint endpoint;
-  endpoint.name = fields.require_text("name", 1, longest_name);
+  endpoint.name = fields.require_text("name", 1, longest_endpoint_name);
   read_url_field(context, fields, endpoint);
   read_event_types(fields, endpoint);
   if (endpoint.url.empty()) throw missing_field("url");
@@ -98,7 +98,7 @@ Response create(const Context& context, Request& request) {
   return json_response(endpoint_object(endpoint, true));
 }
 
-Response list(const Context& context, const Request& request) {
+Response list_endpoints(const Context& context, const Request& request) {
   check_query(request, {"after", "limit"});
   const auto limit = static_cast<size_t>(query_number(request, "limit", 20, 1, 100));
   auto endpoints = context.store.webhooks(caller_of(request).key_id);
@@ -116,12 +116,12 @@ Response list(const Context& context, const Request& request) {
   return json_response(list_object(data, from != endpoints.end()));
 }
 
-Response update(const Context& context, Request& request) {
+Response update_endpoint(const Context& context, Request& request) {
   jobs::WebhookEndpoint endpoint = find_endpoint(context, request);
   const jobs::WebhookEndpoint before = endpoint;
   const Form form(request);
   FieldReader fields(form, form.tree());
-  if (const auto name = fields.text("name", 1, longest_name)) endpoint.name = *name;
+  if (const auto name = fields.text("name", 1, longest_endpoint_name)) endpoint.name = *name;
   read_url_field(context, fields, endpoint);
   read_event_types(fields, endpoint);
   fields.finish();
@@ -133,7 +133,7 @@ Response update(const Context& context, Request& request) {
   return json_response(endpoint_object(endpoint));
 }
 
-Response rotate(const Context& context, Request& request) {
+Response rotate_secret(const Context& context, Request& request) {
   jobs::WebhookEndpoint endpoint = find_endpoint(context, request);
   const Form form(request);
   FieldReader fields(form, form.tree());
@@ -149,12 +149,12 @@ Response rotate(const Context& context, Request& request) {
   return json_response(endpoint_object(endpoint, true));
 }
 
-Response test(const Context& context, Request& request) {
+Response test_endpoint(const Context& context, Request& request) {
   static std::mutex one_at_a_time;  // each holds a thread for as long as the receiver takes
   const jobs::WebhookEndpoint endpoint = find_endpoint(context, request);
   const Form form(request);
   FieldReader fields(form, form.tree());
-  const std::string type = fields.require_text("event_type", 1, longest_name);
+  const std::string type = fields.require_text("event_type", 1, longest_endpoint_name);
   fields.finish();
   if (!is_event_type(type)) throw bad_field("event_type", "'event_type' must be video.completed or video.failed");
   const std::unique_lock lock(one_at_a_time, std::try_to_lock);
@@ -181,7 +181,7 @@ Response test(const Context& context, Request& request) {
                         {"success", true}});
 }
 
-Response remove(const Context& context, const Request& request) {
+Response remove_endpoint(const Context& context, const Request& request) {
   const jobs::WebhookEndpoint endpoint = find_endpoint(context, request);
   context.store.delete_webhook(endpoint.id);
   note(context, request, "webhook.deleted", endpoint.id);
@@ -193,14 +193,15 @@ Response remove(const Context& context, const Request& request) {
 void add_webhook_routes(http::Router& router, const Context& c) {
   constexpr http::BodyPolicy maybe_json{.json = true, .optional = true};
   const std::string all = "/v1/webhook_endpoints", one = all + "/{webhook_endpoint_id}";
-  router.add({"POST", all, [&c](Request& r) { return create(c, r); }, json_body, scope::create});
-  router.add({"GET", all, [&c](Request& r) { return list(c, r); }, {}, scope::read});
+  router.add({"POST", all, [&c](Request& r) { return create_endpoint(c, r); }, json_body, scope::create});
+  router.add({"GET", all, [&c](Request& r) { return list_endpoints(c, r); }, {}, scope::read});
   router.add(
       {"GET", one, [&c](Request& r) { return json_response(endpoint_object(find_endpoint(c, r))); }, {}, scope::read});
-  router.add({"POST", one, [&c](Request& r) { return update(c, r); }, json_body, scope::create});
-  router.add({"DELETE", one, [&c](Request& r) { return remove(c, r); }, {}, scope::create});
-  router.add({"POST", one + "/rotate_secret", [&c](Request& r) { return rotate(c, r); }, maybe_json, scope::create});
-  router.add({"POST", one + "/test", [&c](Request& r) { return test(c, r); }, json_body, scope::create, true});
+  router.add({"POST", one, [&c](Request& r) { return update_endpoint(c, r); }, json_body, scope::create});
+  router.add({"DELETE", one, [&c](Request& r) { return remove_endpoint(c, r); }, {}, scope::create});
+  router.add(
+      {"POST", one + "/rotate_secret", [&c](Request& r) { return rotate_secret(c, r); }, maybe_json, scope::create});
+  router.add({"POST", one + "/test", [&c](Request& r) { return test_endpoint(c, r); }, json_body, scope::create, true});
   router.add({"GET",
               "/v1/webhook_event_types",
               [](Request&) {

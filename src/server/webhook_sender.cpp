@@ -11,7 +11,7 @@ namespace prax::server {
 namespace {
 
 constexpr int senders = 4;
-constexpr auto look_every = std::chrono::milliseconds(500);
+constexpr auto look_at_deliveries_every = std::chrono::milliseconds(500);
 constexpr auto look_again = std::chrono::seconds(5);  // after the store could not be asked
 constexpr std::string_view secret_prefix = "whsec_";
 
@@ -67,7 +67,7 @@ WebhookSender::~WebhookSender() {
 void WebhookSender::claim() {
   // Long enough for those that wait for a sender here, each of which may take its whole time.
   const jobs::Milliseconds lease = 4 * context_.settings.webhook_timeout + std::chrono::seconds(10);
-  auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(look_every);
+  auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(look_at_deliveries_every);
   for (;;) {
     int room = 0;
     {
@@ -79,7 +79,7 @@ void WebhookSender::claim() {
     if (room <= 0) continue;
     try {
       auto due = context_.store.claim_deliveries(room, lease);
-      pause = look_every;
+      pause = look_at_deliveries_every;
       if (due.empty()) continue;
       std::lock_guard lock(mutex_);
       std::move(due.begin(), due.end(), std::back_inserter(waiting_));

@@ -17,7 +17,7 @@ namespace prax::server {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto look_every = std::chrono::milliseconds(200);
+constexpr auto look_at_workers_every = std::chrono::milliseconds(200);
 constexpr std::chrono::milliseconds first_pause{250}, longest_pause{30'000};
 constexpr auto healthy_life = std::chrono::seconds(60);
 
@@ -91,7 +91,7 @@ void WorkerProcesses::supervise() {
     lock.unlock();  // the database may be away for a while
     tell_of_ended();
     lock.lock();
-    wake_.wait_for(lock, look_every, [this] { return stopping_; });
+    wake_.wait_for(lock, look_at_workers_every, [this] { return stopping_; });
   }
   end_all();
   tell_of_ended();

@@ -131,7 +131,7 @@ std::mutex pool_mutex;
 std::unique_ptr<ThreadPool> pool_instance;
 int wanted_threads = 0;
 
-ThreadPool& pool() {
+ThreadPool& thread_pool() {
   std::lock_guard lock(pool_mutex);
   if (!pool_instance) {
     int threads = wanted_threads;
@@ -154,7 +154,7 @@ int usable_processors() {
   return std::max(1, processors);
 }
 
-int thread_count() { return pool().size(); }
+int thread_count() { return thread_pool().size(); }
 
 void set_thread_count(int count) {
   std::lock_guard lock(pool_mutex);
@@ -166,7 +166,7 @@ void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t
   if (count <= 0 || rehearsing()) return;
   grain = std::max<int64_t>(1, grain);
   if (inside_pool || count <= grain) return fn(0, count);
-  ThreadPool& threads = pool();
+  ThreadPool& threads = thread_pool();
   if (threads.size() == 1) return fn(0, count);
   // About eight pieces a thread: enough to even out, few enough to cost nothing.
   const int64_t pieces = int64_t{8} * threads.size();

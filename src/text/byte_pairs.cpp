@@ -14,7 +14,7 @@ namespace prax::text {
 
 namespace {
 
-constexpr const char* word_end = "</w>";
+constexpr const char* word_end_mark = "</w>";
 //! As many pairs as the reference reads: 49152 tokens less 256 bytes and 2 special tokens.
 constexpr size_t most_pairs = 49152 - 256 - 2;
 constexpr uintmax_t largest_merges = 16 << 20;
@@ -91,7 +91,7 @@ void BytePairs::encode(std::string_view word, int64_t unknown, std::vector<int64
   static const std::array<std::string, 256> symbols = byte_symbols();
   std::vector<std::string> parts;
   for (const char c : word) parts.push_back(symbols[static_cast<uint8_t>(c)]);
-  parts.back() += word_end;
+  parts.back() += word_end_mark;
   while (parts.size() > 1) {
     int64_t best = std::numeric_limits<int64_t>::max();
     std::string first, second;

@@ -10,10 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string quick(const fs::path& out, const std::string& more) {
-  return "generate 'a red balloon rises over the sea' --seed 7 --steps 2 -o " + out.string() + " " + more;
-}
-
 //! A clip of the embedded model and its first frame.
 class FromPictures : public testing::Test {
 protected:

@@ -13,11 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-//! A quick clip: two steps of the embedded model.
-std::string quick(const fs::path& out, const std::string& more = "") {
-  return "generate 'a red balloon rises over the sea' --seed 7 --steps 2 -o " + out.string() + " " + more;
-}
-
 //! Names in a folder, hidden ones too.
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;

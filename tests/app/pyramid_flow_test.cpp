@@ -4,8 +4,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path cases = fs::path(PRAX_TEST_DATA) / "cases/pyramid_flow";
-const std::string flux = (cases / "checkpoint_flux").string();
+const fs::path pyramid_flow_cases = reference_cases / "pyramid_flow";
+const std::string flux = (pyramid_flow_cases / "checkpoint_flux").string();
 
 std::string small(const fs::path& out, const std::string& more = "") {
   return "generate 'a fox' --seed 1 --size 64x64 --frames 25 --set num_inference_steps=1 "
@@ -99,7 +99,7 @@ TEST_F(PyramidFlow, IsKnownWithoutAnIndex) {
   };
   EXPECT_GT(decoding(" --set stream=false"), 0u);
   EXPECT_GT(decoding(""), decoding(" --set stream=false"));
-  const Finished f = run_prax("--version; PRAX_MODELS=" + cases.string() + " " PRAX_BINARY " models");
+  const Finished f = run_prax("--version; PRAX_MODELS=" + pyramid_flow_cases.string() + " " PRAX_BINARY " models");
   for (const char* name :
        {"rain1011/pyramid-flow-miniflux", "rain1011/pyramid-flow-sd3", "checkpoint_flux", "checkpoint_mmdit"})
     EXPECT_TRUE(f.says(name)) << f.out;

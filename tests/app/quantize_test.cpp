@@ -12,7 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-const fs::path cases = fs::path(PRAX_TEST_DATA) / "cases";
 constexpr const char* weights_file = "diffusion_pytorch_model.safetensors";
 
 std::string frames_of(const std::string& model, const fs::path& out, const std::string& flags = {}) {
@@ -76,10 +75,11 @@ std::map<std::string, json> checked(const Finished& run) {
 TEST_P(QuantizeFamilies, IsVerifiedLikeInt8OfTheOriginal) {
   const ScratchFolder scratch;
   const fs::path made = scratch.path() / "int8";
-  const Finished f = run_prax("quantize --json " + (cases / GetParam().folder).string() + " -o " + made.string());
+  const Finished f =
+      run_prax("quantize --json " + (reference_cases / GetParam().folder).string() + " -o " + made.string());
   ASSERT_EQ(f.code, 0) << f.err;
   EXPECT_GT(f.lines().back()["matrices"], 10);
-  const std::string verify = "verify --json " + (cases / GetParam().test_case).string();
+  const std::string verify = "verify --json " + (reference_cases / GetParam().test_case).string();
   const auto original = checked(run_prax(verify + " --dtype int8"));
   EXPECT_GT(original.size(), 5u);
   EXPECT_EQ(checked(run_prax(verify + " --model " + made.string())), original);

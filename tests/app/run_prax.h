@@ -68,4 +68,11 @@ inline Finished run_prax(const std::string& arguments) {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, file_text(out), file_text(err)};
 }
 
+const std::filesystem::path reference_cases = std::filesystem::path(PRAX_TEST_DATA) / "cases";
+
+//! Arguments for a quick clip: two steps of the embedded model.
+inline std::string quick(const std::filesystem::path& out, const std::string& more = "") {
+  return "generate 'a red balloon rises over the sea' --seed 7 --steps 2 -o " + out.string() + " " + more;
+}
+
 }  // namespace

@@ -7,23 +7,21 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-const fs::path cases = fs::path(PRAX_TEST_DATA) / "cases";
-
 Finished verify(const std::string& arguments) { return run_prax("verify " + arguments); }
 Finished verify_case(const std::string& name, const std::string& flags = {}) {
-  return verify((cases / name).string() + " " + flags);
+  return verify((reference_cases / name).string() + " " + flags);
 }
 
 //! A copy of a case that a test may damage.
 class Copy {
 public:
   explicit Copy(const std::string& name) : folder_(scratch_.path() / name) {
-    fs::copy(cases / name, folder_, fs::copy_options::recursive);
+    fs::copy(reference_cases / name, folder_, fs::copy_options::recursive);
     description = json::parse(file_text(folder_ / "case.json"));
     if (description.contains("checkpoint"))  // others' checkpoints stay where they are
       description["checkpoint"] =
-          fs::weakly_canonical(cases / name / description["checkpoint"].get<std::string>()).string();
-    const auto file = checkpoint::SafetensorsFile::open(cases / name / "tensors.safetensors");
+          fs::weakly_canonical(reference_cases / name / description["checkpoint"].get<std::string>()).string();
+    const auto file = checkpoint::SafetensorsFile::open(reference_cases / name / "tensors.safetensors");
     for (const auto& [tensor, entry] : file->entries()) tensors.emplace(tensor, file->tensor(tensor).clone());
   }
 
@@ -245,8 +243,8 @@ TEST(Verify, NoticesAWrongTokenAndAWrongStep) {
 TEST(Verify, AFolderOfCasesIsRunCaseByCase) {
   const ScratchFolder scratch;
   fs::create_directories(scratch.path() / "a");
-  fs::copy(cases / "random_numbers", scratch.path() / "a/numbers", fs::copy_options::recursive);
-  fs::copy(cases / "tokenizer_t5", scratch.path() / "tokenizer", fs::copy_options::recursive);
+  fs::copy(reference_cases / "random_numbers", scratch.path() / "a/numbers", fs::copy_options::recursive);
+  fs::copy(reference_cases / "tokenizer_t5", scratch.path() / "tokenizer", fs::copy_options::recursive);
   const Finished run = verify(scratch.path().string() + "/");
   EXPECT_EQ(run.code, 0) << run.out << run.err;
   EXPECT_TRUE(run.says("2 of 2 cases are good; 94 tensors: 94 pass, 0 fail, 0 not checked")) << run.out;
@@ -255,10 +253,10 @@ TEST(Verify, AFolderOfCasesIsRunCaseByCase) {
 
 TEST(Verify, AFailedRunCountsAllOfItsTensorsAndTheOthersGoOn) {
   const ScratchFolder scratch;
-  fs::copy(cases / "random_numbers", scratch.path() / "numbers", fs::copy_options::recursive);
-  fs::copy(cases / "tokenizer_t5", scratch.path() / "broken", fs::copy_options::recursive);
-  fs::copy(cases / "ltx_090_t2v", scratch.path() / "broken_run");
-  json description = json::parse(file_text(cases / "ltx_090_t2v/case.json"));
+  fs::copy(reference_cases / "random_numbers", scratch.path() / "numbers", fs::copy_options::recursive);
+  fs::copy(reference_cases / "tokenizer_t5", scratch.path() / "broken", fs::copy_options::recursive);
+  fs::copy(reference_cases / "ltx_090_t2v", scratch.path() / "broken_run");
+  json description = json::parse(file_text(reference_cases / "ltx_090_t2v/case.json"));
   description["checkpoint"] = "nowhere";
   std::ofstream(scratch.path() / "broken_run/case.json") << description;
   const Finished run = verify(scratch.path().string());

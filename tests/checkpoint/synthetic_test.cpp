@@ -4,6 +4,7 @@
 
 #include "checkpoint/support.h"
 #include "checkpoint/weights.h"
+#include "support/tensors.h"
 #include "tensor/memory.h"
 #include "tensor/parallel.h"
 
@@ -26,10 +27,6 @@ Moments moments(const Tensor& tensor) {
     largest = std::max(largest, std::abs(d));
   }
   return {sum / n, std::sqrt(square / n), fourth / n / (square / n * square / n), largest};
-}
-
-bool equal(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
 }
 
 TEST(Synthetic, MatricesAreNormalByFanIn) {
@@ -63,12 +60,12 @@ TEST(Synthetic, TheSameNameGivesTheSameNumbersOnAnyThreads) {
   const Shape shape{1500, 1001};  // beyond one tile
   SyntheticSource source, other;
   const Tensor first = source.get("a.weight", shape);
-  EXPECT_TRUE(equal(first, other.get("a.weight", shape)));
-  EXPECT_FALSE(equal(first, source.get("b.weight", shape)));
+  EXPECT_TRUE(test::same(first, other.get("a.weight", shape)));
+  EXPECT_FALSE(test::same(first, source.get("b.weight", shape)));
   set_thread_count(1);
-  EXPECT_TRUE(equal(first, source.get("a.weight", shape)));
+  EXPECT_TRUE(test::same(first, source.get("a.weight", shape)));
   set_thread_count(3);
-  EXPECT_TRUE(equal(first, source.get("a.weight", shape)));
+  EXPECT_TRUE(test::same(first, source.get("a.weight", shape)));
   set_thread_count(0);
 }
 
@@ -113,8 +110,8 @@ TEST(Synthetic, GiantMatricesOfOneNameAreTheSameAndOthersAreNot) {
   SyntheticSource source, other;
   const Shape shape{5000, 3000};
   const Tensor first = source.get("a.weight", shape);
-  EXPECT_TRUE(equal(first, other.get("a.weight", shape)));
-  EXPECT_FALSE(equal(first, source.get("b.weight", shape)));
+  EXPECT_TRUE(test::same(first, other.get("a.weight", shape)));
+  EXPECT_FALSE(test::same(first, source.get("b.weight", shape)));
   std::set<std::string> rows;
   for (int64_t row = 0; row < 5000; ++row) rows.emplace(static_cast<const char*>(first.raw()) + row * 6000, 6000);
   EXPECT_EQ(rows.size(), 5000u);
@@ -133,7 +130,8 @@ TEST(Synthetic, TypesAreHonoured) {
   EXPECT_EQ(SyntheticSource(DType::f16).get("x", {8, 8}).dtype(), DType::f16);
   EXPECT_EQ(SyntheticSource(DType::f32).get("x", {8, 8}).dtype(), DType::f32);
   expect_error(ErrorKind::usage, "f8_e4m3", [] { SyntheticSource{DType::f8_e4m3}; });
-  EXPECT_TRUE(equal(SyntheticSource(DType::f32).get("x", {8, 8}).to(DType::bf16), SyntheticSource().get("x", {8, 8})));
+  EXPECT_TRUE(
+      test::same(SyntheticSource(DType::f32).get("x", {8, 8}).to(DType::bf16), SyntheticSource().get("x", {8, 8})));
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 #include "kernels/isa.h"
 #include "tensor/parallel.h"
 
-namespace prax::kernels {
+namespace prax::kernels::attention_test {
 namespace {
 
 constexpr float inf = INFINITY;
@@ -466,4 +466,4 @@ TEST(AttentionErrors, RefusesWhatItCannotDo) {
 }
 
 }  // namespace
-}  // namespace prax::kernels
+}  // namespace prax::kernels::attention_test

@@ -10,7 +10,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax::kernels {
+namespace prax::kernels::convolution_test {
 namespace {
 
 TEST(MatmulTaps, AddsShiftedRows) {
@@ -127,4 +127,4 @@ TEST(Winograd, RefusesPicturesThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace prax::kernels
+}  // namespace prax::kernels::convolution_test

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 
-namespace prax::kernels {
+namespace prax::kernels::isa_test {
 namespace {
 
 TEST(Isa, EveryAvailableOneHasItsTable) {
@@ -31,4 +31,4 @@ TEST(Isa, NamesAreThoseOfTheEnvironmentVariable) {
 }
 
 }  // namespace
-}  // namespace prax::kernels
+}  // namespace prax::kernels::isa_test

@@ -7,7 +7,7 @@
 
 #include "tensor/random.h"
 
-namespace prax::kernels {
+namespace prax::kernels::kernels_test {
 namespace {
 
 class Rowwise : public testing::TestWithParam<int64_t> {
@@ -110,4 +110,4 @@ TEST_P(Rowwise, ConvertsLikeTheScalarType) {
 INSTANTIATE_TEST_SUITE_P(Channels, Rowwise, testing::Values(1, 3, 8, 16, 17, 31, 64, 2048));
 
 }  // namespace
-}  // namespace prax::kernels
+}  // namespace prax::kernels::kernels_test

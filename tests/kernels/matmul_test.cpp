@@ -9,7 +9,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax::kernels {
+namespace prax::kernels::matmul_test {
 namespace {
 
 struct Case {
@@ -138,4 +138,4 @@ TEST(Matmul, IgnoresWhatLiesBetweenRows) {
 }
 
 }  // namespace
-}  // namespace prax::kernels
+}  // namespace prax::kernels::matmul_test

@@ -8,7 +8,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax::kernels {
+namespace prax::kernels::quantized_matmul_test {
 namespace {
 
 template <typename Body>
@@ -198,4 +198,4 @@ TEST(QuantizedMatmul, RefusesWidthsThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace prax::kernels
+}  // namespace prax::kernels::quantized_matmul_test

@@ -5,7 +5,7 @@
 #include "kernels/isa.h"
 #include "kernels/kernels.h"
 
-namespace prax::kernels {
+namespace prax::kernels::roofline_test {
 namespace {
 
 class RooflineTest : public testing::Test {
@@ -38,4 +38,4 @@ TEST_F(RooflineTest, MemoryMovesAtAPlausibleSpeed) {
 }
 
 }  // namespace
-}  // namespace prax::kernels
+}  // namespace prax::kernels::roofline_test

@@ -5,7 +5,7 @@ namespace prax::media {
 namespace {
 
 using VideoWriterTest = MediaTest;
-const WriterOptions described = {{{"prompt", "a <fish> \xc3\xa9"}, {"seed", "3"}}};
+const WriterOptions described_video = {{{"prompt", "a <fish> \xc3\xa9"}, {"seed", "3"}}};
 
 uint32_t number(const std::string& bytes, size_t at, int count, bool big_endian = false) {
   uint32_t value = 0;
@@ -17,7 +17,7 @@ uint32_t number(const std::string& bytes, size_t at, int count, bool big_endian 
 }
 
 TEST_F(VideoWriterTest, Mp4ReadsBack) {
-  write_smooth(at("a.mp4"), {96, 64, 25, 24}, described);
+  write_smooth(at("a.mp4"), {96, 64, 25, 24}, described_video);
   const VideoInfo info = probe(at("a.mp4"));
   EXPECT_EQ(info.codec, "h264");
   EXPECT_EQ(info.width, 96);
@@ -26,8 +26,8 @@ TEST_F(VideoWriterTest, Mp4ReadsBack) {
   EXPECT_NEAR(info.fps, 24, 1e-9);
   EXPECT_NEAR(info.duration, 25.0 / 24, 1e-4);
   EXPECT_TRUE(info.has_cover);
-  EXPECT_EQ(info.tags.at("title"), described.metadata.at("prompt"));
-  EXPECT_EQ(read_settings(at("a.mp4")), described.metadata);
+  EXPECT_EQ(info.tags.at("title"), described_video.metadata.at("prompt"));
+  EXPECT_EQ(read_settings(at("a.mp4")), described_video.metadata);
   const Tensor frames = read_frames(at("a.mp4"));
   ASSERT_EQ(frames.shape(), (Shape{25, 64, 96, 3}));
   EXPECT_GT(worst_psnr(frames), 36);
@@ -69,13 +69,13 @@ TEST_F(VideoWriterTest, ColoursAreWhatTheyWere) {
 }
 
 TEST_F(VideoWriterTest, WebmReadsBack) {
-  write_smooth(at("a.webm"), {96, 64, 25, 24}, described);
+  write_smooth(at("a.webm"), {96, 64, 25, 24}, described_video);
   const VideoInfo info = probe(at("a.webm"));
   EXPECT_EQ(info.codec, "vp9");
   EXPECT_EQ(info.frames, 25);
   EXPECT_NEAR(info.fps, 24, 0.01);
   EXPECT_NEAR(info.duration, 25.0 / 24, 0.002);
-  EXPECT_EQ(read_settings(at("a.webm")), described.metadata);
+  EXPECT_EQ(read_settings(at("a.webm")), described_video.metadata);
   const Tensor frames = read_frames(at("a.webm"));
   ASSERT_EQ(frames.shape(), (Shape{25, 64, 96, 3}));
   EXPECT_GT(worst_psnr(frames), 36);
@@ -114,15 +114,15 @@ TEST_F(VideoWriterTest, OddSizesAreRefused) {
 
 TEST_F(VideoWriterTest, SameFramesSameBytes) {
   for (const char* ending : {".mp4", ".webm", ".webp", ".gif"}) {
-    write_smooth(at(std::string("a") + ending), {64, 64, 12, 24}, described);
-    write_smooth(at(std::string("b") + ending), {64, 64, 12, 24}, described);
+    write_smooth(at(std::string("a") + ending), {64, 64, 12, 24}, described_video);
+    write_smooth(at(std::string("b") + ending), {64, 64, 12, 24}, described_video);
     EXPECT_TRUE(bytes_of(at(std::string("a") + ending)) == bytes_of(at(std::string("b") + ending))) << ending;
   }
 }
 
 // FFmpeg's demuxers do not know animated WebP, so the test takes it apart (RFC 9649).
 TEST_F(VideoWriterTest, WebpAnimation) {
-  write_smooth(at("a.webp"), {64, 48, 25, 24}, described);
+  write_smooth(at("a.webp"), {64, 48, 25, 24}, described_video);
   const std::string bytes = bytes_of(at("a.webp"));
   ASSERT_EQ(bytes.substr(0, 4) + bytes.substr(8, 4), "RIFFWEBP");
   ASSERT_EQ(number(bytes, 4, 4) + 8, bytes.size());
@@ -147,7 +147,7 @@ TEST_F(VideoWriterTest, WebpAnimation) {
   EXPECT_TRUE(types.ends_with("XMP ")) << types;
   EXPECT_EQ(loops, 0u);
   EXPECT_NEAR(duration, 25000.0 / 24, 2);
-  EXPECT_EQ(read_settings(at("a.webp")), described.metadata);
+  EXPECT_EQ(read_settings(at("a.webp")), described_video.metadata);
 
   std::string still("RIFF\0\0\0\0WEBP", 12);
   still += first;

@@ -2,7 +2,7 @@
 
 #include "pyramid_flow.h"
 
-namespace prax {
+namespace prax::clip_encoder_test {
 namespace {
 
 using checkpoint::Config;
@@ -87,4 +87,4 @@ TEST(ClipEncoder, RefusesConfigsWithoutSense) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::clip_encoder_test

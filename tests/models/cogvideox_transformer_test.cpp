@@ -3,7 +3,7 @@
 #include "support/golden.h"
 #include "tensor/parallel.h"
 
-namespace prax {
+namespace prax::cogvideox_transformer_test {
 namespace {
 
 using models::cogvideox::Rotary;
@@ -142,4 +142,4 @@ TEST(CogVideoXTransformer, RefusesConfigsThatItCannotFollow) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::cogvideox_transformer_test

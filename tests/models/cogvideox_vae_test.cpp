@@ -4,7 +4,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax {
+namespace prax::cogvideox_vae_test {
 namespace {
 
 using models::cogvideox::Tiling;
@@ -218,4 +218,4 @@ TEST(CogVideoXVae, RefusesConfigsThatItCannotFollow) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::cogvideox_vae_test

@@ -6,7 +6,7 @@
 #include "models/ltx/transformer.h"
 #include "support/golden.h"
 
-namespace prax {
+namespace prax::lora_test {
 namespace {
 
 using checkpoint::LoraMode;
@@ -102,4 +102,4 @@ TEST(Lora, OfAnotherFamilyIsRefused) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::lora_test

@@ -3,7 +3,7 @@
 #include "support/golden.h"
 #include "tensor/random.h"
 
-namespace prax {
+namespace prax::ltx_latent_upsampler_test {
 namespace {
 
 using models::ltx::LatentUpsampler;
@@ -91,4 +91,4 @@ TEST(LtxLatentUpsampler, RefusesLatentsOfAnotherShape) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::ltx_latent_upsampler_test

@@ -3,7 +3,7 @@
 #include "support/golden.h"
 #include "tensor/random.h"
 
-namespace prax {
+namespace prax::ltx_tiling_test {
 namespace {
 
 using models::ltx::FadedTiles;
@@ -186,4 +186,4 @@ TEST(LtxTiling, TheEncoderRefusesClipsThatItsBlocksDoNotDivide) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::ltx_tiling_test

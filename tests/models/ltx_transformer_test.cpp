@@ -3,7 +3,7 @@
 #include "support/golden.h"
 #include "tensor/parallel.h"
 
-namespace prax {
+namespace prax::ltx_transformer_test {
 namespace {
 
 using models::ltx::Transformer;
@@ -101,4 +101,4 @@ TEST(LtxTransformer, DoesNotDependOnTheNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::ltx_transformer_test

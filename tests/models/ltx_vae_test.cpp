@@ -2,7 +2,7 @@
 
 #include "support/golden.h"
 
-namespace prax {
+namespace prax::ltx_vae_test {
 namespace {
 
 using models::ltx::Vae;
@@ -67,4 +67,4 @@ TEST(LtxVae, EmitsFramesBeforeTheLastLatentCame) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::ltx_vae_test

@@ -18,7 +18,7 @@
 #include "models/text/t5_encoder.h"
 #include "support/golden.h"
 
-namespace prax {
+namespace prax::manifest_test {
 namespace {
 
 using checkpoint::Config;
@@ -87,4 +87,4 @@ INSTANTIATE_TEST_SUITE_P(PublishedCogVideoX, Manifest,
                                          "cogvideox_1.5_5b_i2v_transformer", "cogvideox_vae"));
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::manifest_test

@@ -4,7 +4,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax {
+namespace prax::mochi_transformer_test {
 namespace {
 
 using models::mochi::Transformer;
@@ -133,4 +133,4 @@ TEST(MochiTransformer, RefusesBrokenConfigs) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::mochi_transformer_test

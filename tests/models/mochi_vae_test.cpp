@@ -5,7 +5,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax {
+namespace prax::mochi_vae_test {
 namespace {
 
 using models::mochi::Tiling;
@@ -172,4 +172,4 @@ TEST(MochiTiles, BlendWithTheTileBefore) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::mochi_vae_test

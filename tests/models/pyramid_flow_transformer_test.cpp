@@ -4,7 +4,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax {
+namespace prax::pyramid_flow_transformer_test {
 namespace {
 
 using checkpoint::Config;
@@ -168,4 +168,4 @@ TEST(PyramidFlowTransformerConfig, RefusesPicturesLargerThanItsPositions) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::pyramid_flow_transformer_test

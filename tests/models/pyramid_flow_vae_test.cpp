@@ -3,7 +3,7 @@
 #include "pyramid_flow.h"
 #include "tensor/parallel.h"
 
-namespace prax {
+namespace prax::pyramid_flow_vae_test {
 namespace {
 
 using checkpoint::Config;
@@ -160,4 +160,4 @@ TEST(PyramidFlowVae, NamesWhatItCannotRun) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::pyramid_flow_vae_test

@@ -2,7 +2,7 @@
 
 #include "support/golden.h"
 
-namespace prax {
+namespace prax::t5_encoder_test {
 namespace {
 
 using models::T5Encoder;
@@ -63,4 +63,4 @@ TEST(T5Encoder, RefusesAnUnknownActivation) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::t5_encoder_test

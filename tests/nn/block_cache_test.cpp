@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-namespace prax {
+namespace prax::block_cache_test {
 namespace {
 
 using nn::BlockCache;
@@ -81,4 +81,4 @@ TEST(BlockCache, OtherSizesBeginAnew) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::block_cache_test

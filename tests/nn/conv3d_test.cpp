@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "tensor/random.h"
 
-namespace prax::nn {
+namespace prax::nn::conv3d_test {
 namespace {
 
 //! Hands out the tensors that it was given.
@@ -125,4 +125,4 @@ TEST(Conv3d, RefusesNonFiniteWeights) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::conv3d_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace prax::nn {
+namespace prax::nn::embeddings_test {
 namespace {
 
 // diffusers get_timestep_embedding(torch.tensor([0., 500.]), 8, flip_sin_to_cos=True, downscale_freq_shift=0)
@@ -16,4 +16,4 @@ TEST(TimestepEmbedding, IsTheReferences) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::embeddings_test

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-namespace prax::nn {
+namespace prax::nn::frame_test {
 namespace {
 
 TEST(Plane, IsTheFrameWithAZeroBorder) {
@@ -42,4 +42,4 @@ TEST(Frame, AddsNoiseByChannel) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::frame_test

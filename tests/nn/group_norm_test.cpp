@@ -9,7 +9,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
-namespace prax::nn {
+namespace prax::nn::group_norm_test {
 namespace {
 
 //! Draws what it is asked for.
@@ -105,4 +105,4 @@ TEST(GroupNorm, RefusesGroupsThatDoNotDivideTheChannels) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::group_norm_test

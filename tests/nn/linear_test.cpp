@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "tensor/random.h"
 
-namespace prax::nn {
+namespace prax::nn::linear_test {
 namespace {
 
 using checkpoint::SyntheticSource;
@@ -184,4 +184,4 @@ TEST(Linear, RefusesInputsThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::linear_test

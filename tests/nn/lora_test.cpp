@@ -10,7 +10,7 @@
 #include "support/golden.h"
 #include "tensor/random.h"
 
-namespace prax::nn {
+namespace prax::nn::lora_test {
 namespace {
 
 using checkpoint::LoraMode;
@@ -197,4 +197,4 @@ TEST(LowRank, ReadsNothingWhereTheModelHasNoData) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::lora_test

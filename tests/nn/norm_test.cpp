@@ -6,7 +6,7 @@
 
 #include "tensor/random.h"
 
-namespace prax::nn {
+namespace prax::nn::norm_test {
 namespace {
 
 TEST(Normalize, ModulatesEachRowWithItsOwn) {
@@ -51,4 +51,4 @@ TEST(NormRotate, WorksInPlaceOnRowsApart) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::norm_test

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "tensor/random.h"
 
-namespace prax::nn {
+namespace prax::nn::plane_conv_test {
 namespace {
 
 //! Hands out the tensors that it was given.
@@ -155,4 +155,4 @@ TEST(PlaneConv, RefusesWeightsThatAreNoNumbers) {
 }
 
 }  // namespace
-}  // namespace prax::nn
+}  // namespace prax::nn::plane_conv_test

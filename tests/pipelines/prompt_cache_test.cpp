@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pipelines/pyramid_flow_support.h"
+#include "support/tensors.h"
 
 namespace prax {
 namespace {
@@ -73,18 +74,14 @@ protected:
   LoadOptions options_, without_;
 };
 
-bool same(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::equal(a.span<float>().begin(), a.span<float>().end(), b.span<float>().begin());
-}
-
 TEST_P(PromptCache, AHitIsAMissToTheBitAndOpensNoEncoder) {
   const Tensor want = latents(without_);
   EXPECT_FALSE(fs::exists(options_.prompt_cache)) << "off unless asked";
-  EXPECT_TRUE(same(latents(options_), want));
+  EXPECT_TRUE(test::same(latents(options_), want));
   EXPECT_FALSE(files().empty());
   break_encoders();
   EXPECT_THROW(latents(without_), Error);
-  EXPECT_TRUE(same(latents(options_), want));
+  EXPECT_TRUE(test::same(latents(options_), want));
   LoadOptions other = options_;
   other.dtype = DType::bf16;
   EXPECT_THROW(latents(other), Error) << "other arithmetic gives other bits";
@@ -97,7 +94,7 @@ TEST_P(PromptCache, KnowsSomeOfTheTexts) {
     latents(options_);
     const size_t before = files().size();
     request_.negative_prompt = "a cartoon";
-    EXPECT_TRUE(same(latents(options_), latents(without_)));
+    EXPECT_TRUE(test::same(latents(options_), latents(without_)));
     EXPECT_EQ(files().size(), before * 3 / 2);
   });
 }
@@ -118,7 +115,7 @@ TEST_P(PromptCache, ABrokenFileIsMadeAnew) {
     size_t warnings = 0;
     {
       const ScopedLogSink sink([&](LogLevel level, std::string_view) { warnings += level == LogLevel::warning; });
-      EXPECT_TRUE(same(latents(options_), want));
+      EXPECT_TRUE(test::same(latents(options_), want));
     }
     EXPECT_GE(warnings, all.size());
     for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(bytes_of(all[i]), sound[i]);
@@ -160,7 +157,7 @@ TEST_P(PromptCache, APlaceThatCannotBeWrittenIsNoReasonToStop) {
   options_.prompt_cache = root_ / "file" / "cache";
   size_t warnings = 0;
   const ScopedLogSink sink([&](LogLevel level, std::string_view) { warnings += level == LogLevel::warning; });
-  EXPECT_TRUE(same(latents(options_), want));
+  EXPECT_TRUE(test::same(latents(options_), want));
   EXPECT_GT(warnings, 0u);
 }
 

@@ -2,6 +2,7 @@
 
 #include "pipelines/pyramid_flow/latents.h"
 #include "pipelines/pyramid_flow_support.h"
+#include "support/tensors.h"
 
 namespace prax {
 namespace {
@@ -10,10 +11,6 @@ using pipelines::pyramid_flow::frames_of;
 using pipelines::pyramid_flow::history_of;
 using pipelines::pyramid_flow::HistoryCache;
 using pipelines::pyramid_flow::settled_frames;
-
-bool same(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
 
 //! The first frames of a history one by one.
 std::vector<Tensor> first_frames(const std::vector<Tensor>& history, int64_t count) {
@@ -34,11 +31,11 @@ TEST(PyramidFlowHistory, SettledFramesStayAsTheyAre) {
       const auto next = history_of(frames_of(all, 0, clean + 1), stage, stages);
       const auto a = first_frames(now, settled), b = first_frames(next, settled);
       ASSERT_EQ(static_cast<int64_t>(a.size()), settled);
-      for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same(a[i], b[i])) << stage << " " << clean << " " << i;
+      for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(test::same(a[i], b[i])) << stage << " " << clean << " " << i;
       // And no more than those, beside a first frame that has not been halved to the lowest resolution yet.
       if (stage == 0) continue;
       const auto more = first_frames(now, settled + 1), later = first_frames(next, settled + 1);
-      EXPECT_FALSE(same(more.back(), later.back())) << stage << " " << clean;
+      EXPECT_FALSE(test::same(more.back(), later.back())) << stage << " " << clean;
     }
 }
 
@@ -88,8 +85,8 @@ TEST_P(PyramidFlowHistoryRun, MemoryChangesNoBit) {
         latents.push_back(run.state.at("clean"));
       }
       EXPECT_EQ(latents[0].dim(1), 4);
-      EXPECT_TRUE(same(latents[1], latents[0])) << prax::name_of(dtype);
-      EXPECT_TRUE(same(latents[2], latents[0])) << prax::name_of(dtype);
+      EXPECT_TRUE(test::same(latents[1], latents[0])) << prax::name_of(dtype);
+      EXPECT_TRUE(test::same(latents[2], latents[0])) << prax::name_of(dtype);
     }
   });
 }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "pipelines/pyramid_flow_support.h"
 #include "support/stopped_run.h"
+#include "support/tensors.h"
 
 namespace prax {
 namespace {
@@ -39,10 +40,6 @@ struct Case {
   Request request;
   std::unique_ptr<pipelines::Pipeline> pipeline;
 };
-
-bool same(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::equal(a.span<float>().begin(), a.span<float>().end(), b.span<float>().begin());
-}
 
 //! What a run made: of Pyramid Flow all frames.
 Tensor result_of(const PipelineRun& run) {
@@ -82,7 +79,7 @@ TEST_P(StepSaving, SparesNothingUnlessAsked) {
   EXPECT_FALSE(pipelines::calls_of(plain));
   for (const char* kind : {"first-block", "extrapolate"}) {
     const PipelineRun run = c.denoised({{"cache", kind}, {"cache_threshold", 0.0}});
-    EXPECT_TRUE(same(result_of(run), result_of(plain))) << kind;
+    EXPECT_TRUE(test::same(result_of(run), result_of(plain))) << kind;
     EXPECT_EQ(pipelines::calls_of(run)->spared, 0) << kind;
     EXPECT_GT(pipelines::calls_of(run)->whole, 0) << kind;
   }
@@ -103,7 +100,7 @@ TEST_P(StepSaving, ACacheIsPartOfARunThatIsGoneOnWith) {
     for (int64_t stop = 1; stop < whole.steps; stop += stride) {
       PipelineRun run = test::stopped_run(*c.pipeline, request, stop);
       c.pipeline->denoise(run, {});
-      EXPECT_TRUE(same(result_of(run), result_of(whole))) << kind << " from step " << stop;
+      EXPECT_TRUE(test::same(result_of(run), result_of(whole))) << kind << " from step " << stop;
       EXPECT_EQ(pipelines::calls_of(run)->whole, pipelines::calls_of(whole)->whole) << kind << " from step " << stop;
       EXPECT_EQ(pipelines::calls_of(run)->spared, pipelines::calls_of(whole)->spared) << kind << " from step " << stop;
     }
@@ -115,7 +112,7 @@ TEST_P(StepSaving, OutsideOfItsIntervalThereIsNoGuidance) {
   const json none{{"guidance_scale", std::string(GetParam()).ends_with("t2v") && c.pipeline->family() == "pyramid-flow"
                                          ? json(0.0)
                                          : json(1.0)}};
-  EXPECT_TRUE(same(result_of(c.denoised({{"guidance_stop", 0.0}})), result_of(c.denoised(none))));
+  EXPECT_TRUE(test::same(result_of(c.denoised({{"guidance_stop", 0.0}})), result_of(c.denoised(none))));
   // Every call is counted by a cache that spares none.
   const auto calls = [&](json settings) {
     settings.update({{"cache", "first-block"}, {"cache_threshold", 0.0}});
@@ -132,9 +129,9 @@ TEST_P(StepSaving, OutsideOfItsIntervalThereIsNoGuidance) {
   until.swap(latents);
   const PipelineRun half = c.denoised({{"guidance_stop", 0.5}}, monitor);
   const size_t first = c.pipeline->family() == "pyramid-flow" ? 6 : guided.steps / 2;  // of 12 in the first unit
-  EXPECT_TRUE(same(until[first - 1], latents[first - 1]));
-  EXPECT_FALSE(same(until[first], latents[first]));
-  EXPECT_FALSE(same(result_of(guided), result_of(half)));
+  EXPECT_TRUE(test::same(until[first - 1], latents[first - 1]));
+  EXPECT_FALSE(test::same(until[first], latents[first]));
+  EXPECT_FALSE(test::same(result_of(guided), result_of(half)));
 }
 
 TEST_P(StepSaving, RefusesWhatCannotBe) {
@@ -170,7 +167,7 @@ TEST(StepSaving, EveryClipOfABatchHasItsOwnCache) {
       request.tensors["latents"] = begun.slice(clip, clip + 1);
       PipelineRun one = c.pipeline->begin(request);
       c.pipeline->denoise(one, {});
-      EXPECT_TRUE(same(one.latents, both.latents.slice(clip, clip + 1))) << name << " clip " << clip;
+      EXPECT_TRUE(test::same(one.latents, both.latents.slice(clip, clip + 1))) << name << " clip " << clip;
     }
   }
 }
@@ -185,7 +182,7 @@ TEST(StepSaving, WindowsOfALongVideoBeginAnew) {
   for (int64_t stop = 1; stop < whole.steps; ++stop) {
     PipelineRun run = test::stopped_run(*c.pipeline, request, stop);
     c.pipeline->denoise(run, {});
-    EXPECT_TRUE(same(run.state.at("whole"), whole.state.at("whole"))) << "from step " << stop;
+    EXPECT_TRUE(test::same(run.state.at("whole"), whole.state.at("whole"))) << "from step " << stop;
   }
 }
 
@@ -195,7 +192,7 @@ TEST(StepSaving, HistoryOfPyramidFlowChangesNoBit) {
   const PipelineRun remembered = c.denoised(settings);
   settings["history_memory"] = 0.0;
   EXPECT_GT(pipelines::calls_of(remembered)->spared, 0);
-  EXPECT_TRUE(same(result_of(remembered), result_of(c.denoised(settings))));
+  EXPECT_TRUE(test::same(result_of(remembered), result_of(c.denoised(settings))));
 }
 
 TEST(StepSaving, ARunWithAnothersLatentsIsRefused) {

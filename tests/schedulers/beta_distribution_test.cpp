@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace prax::schedulers {
+namespace prax::schedulers::beta_distribution_test {
 namespace {
 
 struct Known {
@@ -63,4 +63,4 @@ TEST(BetaDistribution, RefusesWhatIsOutsideOfItsDomain) {
 }
 
 }  // namespace
-}  // namespace prax::schedulers
+}  // namespace prax::schedulers::beta_distribution_test

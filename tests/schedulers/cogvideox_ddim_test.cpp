@@ -3,7 +3,7 @@
 #include "schedulers/cogvideox_support.h"
 #include "tensor/random.h"
 
-namespace prax::schedulers {
+namespace prax::schedulers::cogvideox_ddim_test {
 namespace {
 
 using namespace test;
@@ -67,4 +67,4 @@ TEST(CogVideoXDDIM, RefusesStepsThatCannotBe) {
 }
 
 }  // namespace
-}  // namespace prax::schedulers
+}  // namespace prax::schedulers::cogvideox_ddim_test

@@ -2,7 +2,7 @@
 
 #include "schedulers/cogvideox_support.h"
 
-namespace prax::schedulers {
+namespace prax::schedulers::cogvideox_dpm_test {
 namespace {
 
 using namespace test;
@@ -72,4 +72,4 @@ TEST(CogVideoXDPM, RefusesStepsThatCannotBe) {
 }
 
 }  // namespace
-}  // namespace prax::schedulers
+}  // namespace prax::schedulers::cogvideox_dpm_test

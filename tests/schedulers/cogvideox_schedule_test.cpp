@@ -7,7 +7,7 @@
 #include "schedulers/cogvideox_dpm.h"
 #include "schedulers/cogvideox_support.h"
 
-namespace prax::schedulers {
+namespace prax::schedulers::cogvideox_schedule_test {
 namespace {
 
 using namespace test;
@@ -96,4 +96,4 @@ TEST(CogVideoXSchedule, RefusesConfigsThatItCannotFollow) {
 }
 
 }  // namespace
-}  // namespace prax::schedulers
+}  // namespace prax::schedulers::cogvideox_schedule_test

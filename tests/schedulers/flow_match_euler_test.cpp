@@ -10,7 +10,7 @@
 #include "checkpoint/safetensors.h"
 #include "tensor/parallel.h"
 
-namespace prax::schedulers {
+namespace prax::schedulers::flow_match_euler_test {
 namespace {
 
 using nlohmann::json;
@@ -337,4 +337,4 @@ TEST(FlowMatchEuler, LinspaceIsNumpys) {
 }
 
 }  // namespace
-}  // namespace prax::schedulers
+}  // namespace prax::schedulers::flow_match_euler_test

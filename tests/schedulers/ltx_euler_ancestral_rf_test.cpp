@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-namespace prax::schedulers {
+namespace prax::schedulers::ltx_euler_ancestral_rf_test {
 namespace {
 
 using nlohmann::json;
@@ -192,4 +192,4 @@ TEST(LtxEulerAncestralRf, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace prax::schedulers
+}  // namespace prax::schedulers::ltx_euler_ancestral_rf_test

@@ -4,7 +4,7 @@
 
 #include "support/golden.h"
 
-namespace prax {
+namespace prax::pyramid_flow_match_test {
 namespace {
 
 using schedulers::halve_resolution;
@@ -120,4 +120,4 @@ TEST(PyramidFlowMatch, RefusesOptionsWithoutStages) {
 }
 
 }  // namespace
-}  // namespace prax
+}  // namespace prax::pyramid_flow_match_test

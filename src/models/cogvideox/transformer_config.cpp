@@ -13,14 +13,10 @@ constexpr int64_t position_multiple = 16;
 //! No size of a real model comes near; products of three fit into 64 bits.
 constexpr int64_t most = int64_t{1} << 20, most_patch = 256;
 
-[[noreturn]] void refuse(const checkpoint::Config& config, const std::string& what, const std::string& hint) {
-  throw Error(ErrorKind::checkpoint, config.origin() + ": " + what, hint);
-}
-
 void require_multiple(const checkpoint::Config& config, const std::string& what, int64_t value) {
   if (value % position_multiple != 0)
-    refuse(config, what + " is " + std::to_string(value) + ", which positions in three dimensions cannot be cut into",
-           "it must be a multiple of " + std::to_string(position_multiple));
+    config.refuse(what + " is " + std::to_string(value) + ", which positions in three dimensions cannot be cut into",
+                  "it must be a multiple of " + std::to_string(position_multiple));
 }
 
 }  // namespace
@@ -65,26 +61,25 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
                                     {"sample_frames", c.sample_frames},
                                     {"temporal_compression_ratio", c.temporal_compression_ratio}})
     if (value < 1 || value > most)
-      refuse(config, std::string(name) + " is " + std::to_string(value),
-             "it must be between 1 and " + std::to_string(most));
+      config.refuse(std::string(name) + " is " + std::to_string(value),
+                    "it must be between 1 and " + std::to_string(most));
   if (c.num_layers < 0 || c.num_layers > most || c.ofs_embed_dim < 0 || c.patch_size_t < 0 ||
       c.patch_size_t > most_patch || c.patch_size > most_patch || c.max_text_seq_length < 0 ||
       c.max_text_seq_length > most || !(c.spatial_interpolation_scale > 0) || !(c.temporal_interpolation_scale > 0))
-    refuse(config, "a size is not one that a transformer can have", "download config.json again");
+    config.refuse("a size is not one that a transformer can have", "download config.json again");
   if (c.ofs_embed_dim != 0 && c.ofs_embed_dim != c.time_embed_dim)
-    refuse(config,
-           "ofs_embed_dim is " + std::to_string(c.ofs_embed_dim) + ", but it is added to a time embedding of " +
-               std::to_string(c.time_embed_dim),
-           "both must be equal");
+    config.refuse("ofs_embed_dim is " + std::to_string(c.ofs_embed_dim) + ", but it is added to a time embedding of " +
+                      std::to_string(c.time_embed_dim),
+                  "both must be equal");
   if (c.use_learned_positional_embeddings && !c.use_rotary_positional_embeddings)
-    refuse(config, "use_learned_positional_embeddings is true without use_rotary_positional_embeddings",
-           "published CogVideoX transformers that learned their positions have rotary ones too");
+    config.refuse("use_learned_positional_embeddings is true without use_rotary_positional_embeddings",
+                  "published CogVideoX transformers that learned their positions have rotary ones too");
   if (c.use_rotary_positional_embeddings) require_multiple(config, "attention_head_dim", c.attention_head_dim);
   if (c.adds_positions()) {
     require_multiple(config, "num_attention_heads x attention_head_dim", c.inner_dim());
     if (c.frames_of_patch() != 1)
-      refuse(config, "patch_size_t is " + std::to_string(c.patch_size_t) + " with positions of single latent frames",
-             "transformers that pack frames have use_rotary_positional_embeddings alone");
+      config.refuse("patch_size_t is " + std::to_string(c.patch_size_t) + " with positions of single latent frames",
+                    "transformers that pack frames have use_rotary_positional_embeddings alone");
   }
 
   const auto activation = config.get<std::string>("activation_fn", "gelu-approximate");
@@ -93,13 +88,13 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
   } else if (activation == "linear-silu") {
     c.activation = kernels::Activation::silu;
   } else {
-    refuse(config, "activation_fn \"" + activation + "\" is not supported",
-           "published CogVideoX transformers have \"gelu-approximate\"");
+    config.refuse("activation_fn \"" + activation + "\" is not supported",
+                  "published CogVideoX transformers have \"gelu-approximate\"");
   }
   const auto of_time = config.get<std::string>("timestep_activation_fn", "silu");
   if (of_time != "silu" && of_time != "swish")
-    refuse(config, "timestep_activation_fn \"" + of_time + "\" is not supported",
-           "published CogVideoX transformers have \"silu\"");
+    config.refuse("timestep_activation_fn \"" + of_time + "\" is not supported",
+                  "published CogVideoX transformers have \"silu\"");
   return c;
 }
 

@@ -23,21 +23,16 @@ constexpr float norm_out_eps = 1e-6f;  // CogVideoXEncoder3D
 constexpr int64_t mid_block_layers = 2;
 constexpr double overlap_factor_height = 1.0 / 6.0, overlap_factor_width = 1.0 / 5.0;
 
-[[noreturn]] void refuse(const checkpoint::Config& config, const std::string& what, const std::string& hint) {
-  throw Error(ErrorKind::checkpoint, config.origin() + ": " + what, hint);
-}
-
 void require_types(const checkpoint::Config& config, const char* key, const std::string& type, size_t count) {
   const auto types = config.get<Strings>(key, Strings(4, type));
   if (types.size() != count)
-    refuse(config,
-           std::string(key) + " has " + std::to_string(types.size()) + " entries, block_out_channels " +
-               std::to_string(count),
-           "download config.json again");
+    config.refuse(std::string(key) + " has " + std::to_string(types.size()) + " entries, block_out_channels " +
+                      std::to_string(count),
+                  "download config.json again");
   for (const std::string& t : types)
     if (t != type)
-      refuse(config, std::string(key) + " has \"" + t + "\", which is not known",
-             "CogVideoX autoencoders are made of \"" + type + "\"");
+      config.refuse(std::string(key) + " has \"" + t + "\", which is not known",
+                    "CogVideoX autoencoders are made of \"" + type + "\"");
 }
 
 //! Frames [begin, end) of each chunk: whole ones of `size`, the first with what does not fill one.
@@ -89,24 +84,22 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   if (std::any_of(sizes.begin(), sizes.end(), [](int64_t v) { return v < 1 || v > most; }) || c.layers_per_block < 0 ||
       c.layers_per_block > most || c.block_out_channels.empty() || c.block_out_channels.size() > most_blocks ||
       !(c.temporal_compression_ratio >= 1 && c.temporal_compression_ratio <= most) || !(c.scaling_factor > 0))
-    refuse(config, "a size is not one that the video autoencoder can have", "download config.json again");
+    config.refuse("a size is not one that the video autoencoder can have", "download config.json again");
   for (int64_t channels : c.block_out_channels)
     if (channels % c.norm_num_groups != 0)
-      refuse(config,
-             std::to_string(channels) +
-                 " channels cannot be cut into norm_num_groups = " + std::to_string(c.norm_num_groups) + " groups",
-             "each of block_out_channels must be a multiple of it");
+      config.refuse(std::to_string(channels) + " channels cannot be cut into norm_num_groups = " +
+                        std::to_string(c.norm_num_groups) + " groups",
+                    "each of block_out_channels must be a multiple of it");
   require_types(config, "down_block_types", "CogVideoXDownBlock3D", c.block_out_channels.size());
   require_types(config, "up_block_types", "CogVideoXUpBlock3D", c.block_out_channels.size());
   const auto activation = config.get<std::string>("act_fn", "silu");
   if (activation != "silu" && activation != "swish")
-    refuse(config, "act_fn \"" + activation + "\" is not supported", "CogVideoX autoencoders have \"silu\"");
+    config.refuse("act_fn \"" + activation + "\" is not supported", "CogVideoX autoencoders have \"silu\"");
   if ((c.use_quant_conv || c.use_post_quant_conv) && c.out_channels != c.latent_channels)
-    refuse(config,
-           std::string(c.use_quant_conv ? "use_quant_conv" : "use_post_quant_conv") + " is true with " +
-               std::to_string(c.out_channels) + " out_channels and " + std::to_string(c.latent_channels) +
-               " latent_channels",
-           "the reference makes that convolution for out_channels, so that both must be equal");
+    config.refuse(std::string(c.use_quant_conv ? "use_quant_conv" : "use_post_quant_conv") + " is true with " +
+                      std::to_string(c.out_channels) + " out_channels and " + std::to_string(c.latent_channels) +
+                      " latent_channels",
+                  "the reference makes that convolution for out_channels, so that both must be equal");
   return c;
 }
 

@@ -13,7 +13,7 @@ namespace {
 constexpr float spatial_norm_eps = 1e-6f;  // CogVideoXSpatialNorm3D
 constexpr int64_t values_of_a_piece = 32768;
 
-int64_t rows_grain(int64_t row_values) { return std::max<int64_t>(1, values_of_a_piece / (row_values + 1)); }
+int64_t rows_of_a_piece(int64_t row_values) { return std::max<int64_t>(1, values_of_a_piece / (row_values + 1)); }
 
 //! torch's nearest neighbour: floor(to * (in / out)), the ratio in f32.
 int64_t nearest(int64_t to, int64_t in, int64_t out) {
@@ -72,7 +72,7 @@ void ChunkNorm::operator()(const nn::Frame& frame, int64_t t, nn::Plane& plane) 
     of_y = &y_[z];
     of_b = &b_[z];
   }
-  parallel_for(frame.height, rows_grain(frame.width * channels), [&](int64_t begin, int64_t end) {
+  parallel_for(frame.height, rows_of_a_piece(frame.width * channels), [&](int64_t begin, int64_t end) {
     std::vector<float> scale = affine_.scale, shift = affine_.shift;
     for (int64_t y = begin; y < end; ++y) {
       int64_t cell = -1;  // the latent pixel that scale and shift are made for
@@ -179,7 +179,7 @@ Chunk Downsample::operator()(Chunk x) const {
   const auto convolve = [&](const nn::Frame& a, const nn::Frame& b) {
     const bool pair = &a != &b;
     const int64_t row = width * a.channels;
-    parallel_for(height, rows_grain(row), [&](int64_t begin, int64_t end) {
+    parallel_for(height, rows_of_a_piece(row), [&](int64_t begin, int64_t end) {
       std::vector<float> mean(static_cast<size_t>(pair ? row : 0));
       for (int64_t y = begin; y < end; ++y) {
         const float *first = a.pixel(y, 0), *second = b.pixel(y, 0), *from = first;
@@ -215,7 +215,7 @@ Chunk Upsample::operator()(Chunk x) const {
   Chunk out;
   for (size_t t = 0; t < x.size(); ++t) {
     const nn::Frame& frame = x[t];
-    parallel_for(height, rows_grain(width * frame.channels), [&](int64_t begin, int64_t end) {
+    parallel_for(height, rows_of_a_piece(width * frame.channels), [&](int64_t begin, int64_t end) {
       for (int64_t y = begin; y < end; ++y)
         for (int64_t at = 0; at < width; ++at)
           k.convert(frame.pixel(y / 2, at / 2), DType::f32, frame.channels, pixel_of(plane, y, at), plane.data.dtype());

@@ -177,9 +177,7 @@ LatentUpsamplerConfig LatentUpsamplerConfig::from(const checkpoint::Config& conf
   c.spatial_upsample = config.get("spatial_upsample", c.spatial_upsample);
   c.temporal_upsample = config.get("temporal_upsample", c.temporal_upsample);
 
-  const auto bad = [&](const std::string& what, const std::string& hint) {
-    throw Error(ErrorKind::checkpoint, config.origin() + ": " + what, hint);
-  };
+  const auto bad = [&](const std::string& what, const std::string& hint) { config.refuse(what, hint); };
   constexpr int64_t most = int64_t{1} << 20;
   if (c.in_channels < 1 || c.mid_channels < 1 || c.in_channels > most || c.mid_channels > most ||
       c.num_blocks_per_stage < 0 || c.num_blocks_per_stage > most)

@@ -30,8 +30,8 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
   if (c.out_channels == 0) c.out_channels = c.in_channels;
   // The reference draws in_channels latent channels and gives a token in_channels values: larger patches cannot run.
   if (config.get<int64_t>("patch_size", 1) != 1 || config.get<int64_t>("patch_size_t", 1) != 1)
-    throw Error(ErrorKind::checkpoint, config.origin() + ": patch_size and patch_size_t must be 1",
-                "published LTX-Video transformers take every latent pixel as a token");
+    config.refuse("patch_size and patch_size_t must be 1",
+                  "published LTX-Video transformers take every latent pixel as a token");
   c.num_attention_heads = config.get<int64_t>("num_attention_heads", 32);
   c.attention_head_dim = config.get<int64_t>("attention_head_dim", 64);
   c.cross_attention_dim = config.get<int64_t>("cross_attention_dim", 2048);
@@ -43,20 +43,19 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
   c.attention_out_bias = config.get<bool>("attention_out_bias", true);
   const auto activation = config.get<std::string>("activation_fn", "gelu-approximate");
   if (activation != "gelu-approximate")
-    throw Error(ErrorKind::checkpoint, config.origin() + ": activation_fn \"" + activation + "\" is not supported",
-                "published LTX-Video transformers have \"gelu-approximate\"");
+    config.refuse("activation_fn \"" + activation + "\" is not supported",
+                  "published LTX-Video transformers have \"gelu-approximate\"");
   c.activation = kernels::Activation::gelu_tanh;
   const auto qk_norm = config.get<std::string>("qk_norm", "rms_norm_across_heads");
   if (qk_norm != "rms_norm_across_heads")
-    throw Error(ErrorKind::checkpoint, config.origin() + ": qk_norm \"" + qk_norm + "\" is not supported",
-                "LTX-Video transformers have \"rms_norm_across_heads\"");
+    config.refuse("qk_norm \"" + qk_norm + "\" is not supported",
+                  "LTX-Video transformers have \"rms_norm_across_heads\"");
   if (c.num_attention_heads < 1 || c.attention_head_dim < 1 || c.num_layers < 0 || c.in_channels < 1)
-    throw Error(ErrorKind::checkpoint, config.origin() + ": a size is not positive", "download the file again");
+    config.refuse("a size is not positive", "download the file again");
   if (c.cross_attention_dim != c.inner_dim())
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": cross_attention_dim is " + std::to_string(c.cross_attention_dim) +
-                    ", but the captions are projected to " + std::to_string(c.inner_dim()),
-                "it must be num_attention_heads x attention_head_dim");
+    config.refuse("cross_attention_dim is " + std::to_string(c.cross_attention_dim) +
+                      ", but the captions are projected to " + std::to_string(c.inner_dim()),
+                  "it must be num_attention_heads x attention_head_dim");
   return c;
 }
 

@@ -18,10 +18,9 @@ using Bools = std::vector<bool>;
 
 void require_length(const checkpoint::Config& config, const char* key, size_t have, size_t need) {
   if (have < need)
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": " + key + " has " + std::to_string(have) + " entries, but " +
-                    std::to_string(need) + " are needed",
-                "download config.json again");
+    config.refuse(
+        std::string(key) + " has " + std::to_string(have) + " entries, but " + std::to_string(need) + " are needed",
+        "download config.json again");
 }
 
 template <typename T>
@@ -74,8 +73,8 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   if (c.patch_size < 1 || c.patch_size_t != 1 || c.in_channels < 1 || c.out_channels < 1 || c.latent_channels < 1 ||
       c.spatial_compression_ratio < 1 || c.temporal_compression_ratio < 1 || c.block_out_channels.empty() ||
       c.decoder_block_out_channels.empty() || c.down_block_types.empty())
-    throw Error(ErrorKind::checkpoint, config.origin() + ": a size is not one that the video autoencoder can have",
-                "published LTX-Video autoencoders have patch_size_t 1 and at least one block");
+    config.refuse("a size is not one that the video autoencoder can have",
+                  "published LTX-Video autoencoders have patch_size_t 1 and at least one block");
   const size_t up = c.decoder_block_out_channels.size();
   require_length(config, "decoder_layers_per_block", c.decoder_layers_per_block.size(), up + 1);
   require_length(config, "decoder_inject_noise", c.decoder_inject_noise.size(), up + 1);
@@ -89,7 +88,7 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   require_length(config, "spatio_temporal_scaling", c.spatio_temporal_scaling.size(), down);
   require_length(config, "downsample_type", c.downsample_type.size(), is_095 ? down : 0);
   for (int64_t factor : c.upsample_factor)
-    if (factor < 1) throw Error(ErrorKind::checkpoint, config.origin() + ": an upsample_factor is not positive", "");
+    if (factor < 1) config.refuse("an upsample_factor is not positive", "");
   return c;
 }
 

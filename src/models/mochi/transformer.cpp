@@ -105,21 +105,19 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
   } else if (activation == "gelu-approximate") {
     c.activation = kernels::Activation::gelu_tanh;
   } else {
-    throw Error(ErrorKind::checkpoint, config.origin() + ": activation_fn \"" + activation + "\" is not supported",
-                "the published Mochi transformer has \"swiglu\"");
+    config.refuse("activation_fn \"" + activation + "\" is not supported",
+                  "the published Mochi transformer has \"swiglu\"");
   }
   for (const int64_t size : {c.patch_size, c.num_attention_heads, c.attention_head_dim, c.pooled_projection_dim,
                              c.in_channels, c.out_channels, c.text_embed_dim, c.time_embed_dim})
     if (size < 1 || size > (1 << 20))
-      throw Error(ErrorKind::checkpoint, config.origin() + ": " + std::to_string(size) + " is not a possible size",
-                  "download the file again");
+      config.refuse(std::to_string(size) + " is not a possible size", "download the file again");
   if (c.num_layers < 0 || c.attention_head_dim % 2 != 0 || c.text_embed_dim % pool_heads != 0)
-    throw Error(ErrorKind::checkpoint,
-                config.origin() +
-                    ": num_layers is negative, attention_head_dim is odd, or text_embed_dim is not a "
-                    "multiple of " +
-                    std::to_string(pool_heads),
-                "download the file again");
+    config.refuse(
+        "num_layers is negative, attention_head_dim is odd, or text_embed_dim is not a "
+        "multiple of " +
+            std::to_string(pool_heads),
+        "download the file again");
   return c;
 }
 

@@ -35,8 +35,8 @@ int64_t product(const Ints& values) {
   return std::accumulate(values.begin(), values.end(), int64_t{1}, std::multiplies());
 }
 
-[[noreturn]] void bad_config(const checkpoint::Config& config, const std::string& what) {
-  throw Error(ErrorKind::checkpoint, config.origin() + ": " + what, "download the vae's config.json again");
+[[noreturn]] void refuse_vae(const checkpoint::Config& config, const std::string& what) {
+  config.refuse(what, "download the vae's config.json again");
 }
 
 OutputActivation activation_of(const checkpoint::Config& config) {
@@ -46,7 +46,7 @@ OutputActivation activation_of(const checkpoint::Config& config) {
   if (name == "relu") return OutputActivation::relu;
   if (name == "gelu") return OutputActivation::gelu;
   if (name == "mish") return OutputActivation::mish;
-  bad_config(config, "act_fn \"" + name + "\" is not an activation");
+  refuse_vae(config, "act_fn \"" + name + "\" is not an activation");
 }
 
 //! Of each latent channel; undefined where config has null, which means none.
@@ -54,7 +54,7 @@ Tensor statistic(const checkpoint::Config& config, const char* key, const Floats
   if (config.values().contains(key) && !config.has(key)) return {};
   const Floats values = config.get<Floats>(key, absent);
   if (static_cast<int64_t>(values.size()) != channels)
-    bad_config(config, std::string(key) + " has " + std::to_string(values.size()) + " entries, but there are " +
+    refuse_vae(config, std::string(key) + " has " + std::to_string(values.size()) + " entries, but there are " +
                            std::to_string(channels) + " latent channels");
   return Tensor::from<float>({channels}, values);
 }
@@ -148,7 +148,7 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   if (blocks < 1 || c.encoder_block_out_channels.size() != blocks || c.layers_per_block.size() != blocks + 1 ||
       c.add_attention_block.size() != blocks + 1 || c.temporal_expansions.size() != blocks - 1 ||
       c.spatial_expansions.size() != blocks - 1)
-    bad_config(config, "the lists of blocks, layers, attentions and expansions do not fit each other");
+    refuse_vae(config, "the lists of blocks, layers, attentions and expansions do not fit each other");
   constexpr int64_t most = 1 << 16;
   const auto within = [](const Ints& values, int64_t low) {
     return std::all_of(values.begin(), values.end(), [&](int64_t v) { return v >= low && v <= most; });
@@ -164,7 +164,7 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
       !within(c.layers_per_block, 0) || !within(c.temporal_expansions, 1) || !within(c.spatial_expansions, 1) ||
       !small_product(c.temporal_expansions) || !small_product(c.spatial_expansions) ||
       c.in_channels < fourier_features || c.in_channels > most || c.in_channels % fourier_features != 0)
-    bad_config(config, "a size is not one that the video autoencoder can have");
+    refuse_vae(config, "a size is not one that the video autoencoder can have");
   return c;
 }
 

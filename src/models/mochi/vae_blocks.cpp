@@ -13,7 +13,7 @@ namespace prax::models::mochi {
 namespace {
 
 constexpr int64_t norm_groups = 32;
-constexpr float norm_eps = 1e-5f;
+constexpr float vae_norm_eps = 1e-5f;
 constexpr int64_t attention_head_dim = 32;
 constexpr float l2_eps = 1e-5f;  // Attention hands its eps on to the l2 norm
 //! Queries, keys and values of the rows of pixels that attend together stay below this.
@@ -68,7 +68,7 @@ void Chain::finish(const Emit& emit) {
 }
 
 FrameNorm::FrameNorm(const checkpoint::Weights& weights, int64_t channels)
-    : norm_(weights["norm_layer"], channels, norm_groups, norm_eps) {}
+    : norm_(weights["norm_layer"], channels, norm_groups, vae_norm_eps) {}
 
 CausalConv::CausalConv(const checkpoint::Weights& weights, int64_t in, int64_t out, DType dtype)
     : dtype_(dtype), conv_(weights["conv"], in, out, 3, dtype) {}

@@ -11,21 +11,18 @@ namespace {
 constexpr int64_t patch = 2;  // fixed in the authors' code, whatever patch_size says
 constexpr size_t axes_count = 3;
 
-TransformerSizes sizes_from(const checkpoint::Config& config, DType dtype) {
+TransformerSizes flux_sizes_from(const checkpoint::Config& config, DType dtype) {
   TransformerSizes s;
   s.block = {positive(config, "num_attention_heads", 24), positive(config, "attention_head_dim", 64), HeadNorm::rms,
              1e-6f, dtype};
   const int64_t in_channels = positive(config, "in_channels", 64);
   if (in_channels % (patch * patch) != 0)
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": in_channels " + std::to_string(in_channels) + " are not those of 2x2 latents",
-                "it must be a multiple of 4; download the file again");
+    config.refuse("in_channels " + std::to_string(in_channels) + " are not those of 2x2 latents",
+                  "it must be a multiple of 4; download the file again");
   // The last product has patch_size^2 * in_channels outputs, which are cut into 2x2 latents of in_channels / 4.
   if (config.get<int64_t>("patch_size", 1) != 1)
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": patch_size " + std::to_string(config.get<int64_t>("patch_size", 1)) +
-                    " cannot run with 2x2 patches",
-                "published miniFLUX transformers have patch_size 1");
+    config.refuse("patch_size " + std::to_string(config.get<int64_t>("patch_size", 1)) + " cannot run with 2x2 patches",
+                  "published miniFLUX transformers have patch_size 1");
   s.latent_channels = in_channels / (patch * patch);
   s.patch_size = patch;
   s.text_channels = positive(config, "joint_attention_dim", 4096);
@@ -38,16 +35,15 @@ TransformerSizes sizes_from(const checkpoint::Config& config, DType dtype) {
 }  // namespace
 
 FluxTransformer::FluxTransformer(const checkpoint::Config& config, const checkpoint::Weights& weights, DType dtype)
-    : Transformer(sizes_from(config, dtype), weights, {"norm_added_q", "norm_added_k"}, false),
+    : Transformer(flux_sizes_from(config, dtype), weights, {"norm_added_q", "norm_added_k"}, false),
       axes_(config.get<std::vector<int64_t>>("axes_dims_rope", {16, 24, 24})),
       x_embedder_(weights["x_embedder"], sizes_.latent_channels * patch * patch, sizes_.block.dim(), true, dtype) {
   bool even = axes_.size() == axes_count;
   for (const int64_t channels : axes_) even = even && channels >= 0 && channels % 2 == 0;
   if (!even || std::accumulate(axes_.begin(), axes_.end(), int64_t{0}) != sizes_.block.head_dim)
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": axes_dims_rope do not share out the " + std::to_string(sizes_.block.head_dim) +
-                    " channels of a head",
-                "they are three even numbers whose sum is attention_head_dim");
+    config.refuse(
+        "axes_dims_rope do not share out the " + std::to_string(sizes_.block.head_dim) + " channels of a head",
+        "they are three even numbers whose sum is attention_head_dim");
 }
 
 void FluxTransformer::release() {

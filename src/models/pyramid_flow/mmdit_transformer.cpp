@@ -15,11 +15,10 @@ HeadNorm head_norm_from(const checkpoint::Config& config) {
   const auto name = config.get<std::string>("qk_norm", "rms_norm");
   if (name == "rms_norm") return HeadNorm::rms;
   if (name == "layer_norm") return HeadNorm::layer;
-  throw Error(ErrorKind::checkpoint, config.origin() + ": qk_norm \"" + name + "\" is not known",
-              "it is \"rms_norm\", \"layer_norm\" or null");
+  config.refuse("qk_norm \"" + name + "\" is not known", "it is \"rms_norm\", \"layer_norm\" or null");
 }
 
-TransformerSizes sizes_from(const checkpoint::Config& config, DType dtype) {
+TransformerSizes mmdit_sizes_from(const checkpoint::Config& config, DType dtype) {
   TransformerSizes s;
   s.block = {positive(config, "num_attention_heads", 24), positive(config, "attention_head_dim", 64),
              head_norm_from(config), 1e-5f, dtype};
@@ -30,19 +29,16 @@ TransformerSizes sizes_from(const checkpoint::Config& config, DType dtype) {
   s.joint_blocks = config.get<int64_t>("num_layers", 24);
   const auto caption = config.get<int64_t>("caption_projection_dim", 1152);
   if (caption != s.block.dim())
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": caption_projection_dim is " + std::to_string(caption) + ", but the tokens have " +
-                    std::to_string(s.block.dim()) + " channels",
-                "it must be num_attention_heads x attention_head_dim");
+    config.refuse("caption_projection_dim is " + std::to_string(caption) + ", but the tokens have " +
+                      std::to_string(s.block.dim()) + " channels",
+                  "it must be num_attention_heads x attention_head_dim");
   const auto positions = config.get<std::string>("pos_embed_type", "rope");
   if (positions != "sincos")
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": pos_embed_type \"" + positions + "\" cannot make videos, as its authors say",
-                "published transformers have \"sincos\"");
+    config.refuse("pos_embed_type \"" + positions + "\" cannot make videos, as its authors say",
+                  "published transformers have \"sincos\"");
   if (s.block.head_dim % 2 != 0)
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": attention_head_dim " + std::to_string(s.block.head_dim) + " cannot be turned",
-                "rotary positions need an even number");
+    config.refuse("attention_head_dim " + std::to_string(s.block.head_dim) + " cannot be turned",
+                  "rotary positions need an even number");
   return s;
 }
 
@@ -51,7 +47,7 @@ TransformerSizes sizes_from(const checkpoint::Config& config, DType dtype) {
 // The authors' code loads every checkpoint with add_temp_pos_embed, temp_pos_embed_type "rope", interp_condition_pos
 // and use_temporal_causal, whatever its config.json says.
 MmditTransformer::MmditTransformer(const checkpoint::Config& config, const checkpoint::Weights& weights, DType dtype)
-    : Transformer(sizes_from(config, dtype), weights, {"norm_add_q", "norm_add_k"}, true),
+    : Transformer(mmdit_sizes_from(config, dtype), weights, {"norm_add_q", "norm_add_k"}, true),
       table_size_(positive(config, "pos_embed_max_size", 192)) {
   const auto pos_embed = weights["pos_embed"];
   const int64_t p = sizes_.patch_size, dim = sizes_.block.dim();

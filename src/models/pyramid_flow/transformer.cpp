@@ -13,8 +13,7 @@ namespace prax::models::pyramid_flow {
 int64_t positive(const checkpoint::Config& config, const char* key, int64_t absent) {
   const auto value = config.get<int64_t>(key, absent);
   if (value < 1)
-    throw Error(ErrorKind::checkpoint, config.origin() + ": " + key + " is " + std::to_string(value),
-                "it must be at least 1; download the file again");
+    config.refuse(std::string(key) + " is " + std::to_string(value), "it must be at least 1; download the file again");
   return value;
 }
 

@@ -16,12 +16,7 @@ using Strings = std::vector<std::string>;
 using Ints = std::vector<int64_t>;
 using Bools = std::vector<bool>;
 
-constexpr float norm_eps = 1e-6f;
 constexpr int64_t kernel_factor = 2;  // of each sampler
-
-[[noreturn]] void refuse(const checkpoint::Config& config, const std::string& what, const std::string& hint) {
-  throw Error(ErrorKind::checkpoint, config.origin() + ": " + what, hint);
-}
 
 template <typename T>
 T reversed(T values) {
@@ -41,18 +36,18 @@ VaeConfig::Side side_from(const checkpoint::Config& config, const std::string& p
   const size_t count = blocks.size();
   for (const std::string& type : blocks)
     if (type != block_type)
-      refuse(config, prefix + types + " has \"" + type + "\", which is not supported",
-             "published autoencoders of Pyramid Flow have \"" + block_type + "\"");
+      config.refuse(prefix + types + " has \"" + type + "\", which is not supported",
+                    "published autoencoders of Pyramid Flow have \"" + block_type + "\"");
   if (count == 0 || side.channels.size() != count || side.layers.size() != count || side.spatial.size() != count ||
       side.temporal.size() != count)
-    refuse(config, "the lists of " + prefix + "... are not of one length", "download config.json again");
+    config.refuse("the lists of " + prefix + "... are not of one length", "download config.json again");
   for (size_t i = 0; i < count; ++i)
     if (side.channels[i] < 1 || side.layers[i] < 0)
-      refuse(config, "a size of " + prefix + "... is not positive", "download config.json again");
+      config.refuse("a size of " + prefix + "... is not positive", "download config.json again");
   const auto activation = config.get<std::string>(prefix + "act_fn", "silu");
   if (activation != "silu" && activation != "swish")
-    refuse(config, prefix + "act_fn \"" + activation + "\" is not supported",
-           "published autoencoders of Pyramid Flow have \"silu\"");
+    config.refuse(prefix + "act_fn \"" + activation + "\" is not supported",
+                  "published autoencoders of Pyramid Flow have \"silu\"");
   return side;
 }
 
@@ -96,12 +91,12 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   c.encoder = side_from(config, "encoder_", "DownEncoderBlockCausal3D", "down_block_types", "down_sample", 2);
   c.decoder = side_from(config, "decoder_", "UpDecoderBlockCausal3D", "up_block_types", "up_sample", 3);
   if (c.pixel_channels != 3 || config.get<int64_t>("decoder_out_channels", 3) != 3)
-    refuse(config, "pictures of other than 3 channels are not supported", "download config.json again");
+    config.refuse("pictures of other than 3 channels are not supported", "download config.json again");
   if (c.latent_channels < 1 || config.get<int64_t>("decoder_in_channels", 4) != c.latent_channels)
-    refuse(config, "encoder_out_channels and decoder_in_channels do not fit each other", "download config.json again");
-  if (c.downsample_scale < 1) refuse(config, "downsample_scale is not positive", "download config.json again");
+    config.refuse("encoder_out_channels and decoder_in_channels do not fit each other", "download config.json again");
+  if (c.downsample_scale < 1) config.refuse("downsample_scale is not positive", "download config.json again");
   if (factor_of(c.encoder.spatial) != c.spatial_factor() || factor_of(c.encoder.temporal) != c.temporal_factor())
-    refuse(config, "the encoder makes latents of another size than the decoder takes", "download config.json again");
+    config.refuse("the encoder makes latents of another size than the decoder takes", "download config.json again");
   return c;
 }
 
@@ -132,7 +127,7 @@ struct Vae::Layers {
     }
     add_mid_block(encoder, w["mid_block"], channels, side.groups, dtype);
     encoder.add(std::make_unique<ConvLayer>(CausalConv(w["conv_out"], channels, 2 * config.latent_channels, dtype),
-                                            nn::GroupNorm(w["conv_norm_out"], channels, side.groups, norm_eps)));
+                                            nn::GroupNorm(w["conv_norm_out"], channels, side.groups, vae_norm_eps)));
     encoder.add(std::make_unique<PointLayer>(weights["quant_conv"], 2 * config.latent_channels, dtype));
   }
 
@@ -156,7 +151,7 @@ struct Vae::Layers {
         decoder.add(std::make_unique<TemporalUpsample>(block["temporal_upsamplers"][0], channels, dtype));
     }
     decoder.add(std::make_unique<ConvLayer>(CausalConv(w["conv_out"], channels, config.pixel_channels, dtype),
-                                            nn::GroupNorm(w["conv_norm_out"], channels, side.groups, norm_eps)));
+                                            nn::GroupNorm(w["conv_norm_out"], channels, side.groups, vae_norm_eps)));
   }
 
   Chain encoder, decoder;

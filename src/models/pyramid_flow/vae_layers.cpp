@@ -11,7 +11,6 @@ namespace prax::models::pyramid_flow {
 
 namespace {
 
-constexpr float norm_eps = 1e-6f;
 constexpr size_t kernel_frames = 3;
 
 int64_t rows_grain(const nn::Frame& frame) { return std::max<int64_t>(1, 32768 / (frame.width * frame.channels + 1)); }
@@ -90,8 +89,8 @@ void ConvLayer::push(nn::Frame frame, const nn::Emit& emit) {
 }
 
 ResnetLayer::ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t out, int64_t groups, DType dtype)
-    : norm1_(weights["norm1"], in, groups, norm_eps),
-      norm2_(weights["norm2"], out, groups, norm_eps),
+    : norm1_(weights["norm1"], in, groups, vae_norm_eps),
+      norm2_(weights["norm2"], out, groups, vae_norm_eps),
       conv1_(weights["conv1"], in, out, dtype),
       conv2_(weights["conv2"], out, out, dtype),
       shortcut_(in != out) {
@@ -105,7 +104,7 @@ void ResnetLayer::push(nn::Frame frame, const nn::Emit& emit) {
 }
 
 AttentionLayer::AttentionLayer(const checkpoint::Weights& weights, int64_t channels, int64_t groups, DType dtype)
-    : dtype_(dtype), norm_(weights["group_norm"], channels, groups, norm_eps) {
+    : dtype_(dtype), norm_(weights["group_norm"], channels, groups, vae_norm_eps) {
   // Releases of diffusers before 0.18 called them otherwise.
   const bool old = !weights.contains("to_q.weight") && weights.contains("query.weight");
   qkv_ = nn::Linear({weights[old ? "query" : "to_q"], weights[old ? "key" : "to_k"], weights[old ? "value" : "to_v"]},

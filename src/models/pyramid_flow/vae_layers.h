@@ -12,6 +12,8 @@
 
 namespace prax::models::pyramid_flow {
 
+constexpr float vae_norm_eps = 1e-6f;
+
 class CausalConv;
 
 //! A layer of the autoencoder that frames flow through one by one. Everything is causal, so that what a frame gives is

@@ -14,7 +14,7 @@ namespace prax::models {
 namespace {
 
 //! There are few tokens: what flows between the products stays f32.
-constexpr DType state_dtype = DType::f32;
+constexpr DType clip_state_dtype = DType::f32;
 constexpr int64_t old_eos_token_id = 2;
 
 float activation_of(ClipConfig::Activation activation, float x) {
@@ -49,19 +49,16 @@ ClipConfig ClipConfig::from(const checkpoint::Config& config) {
   } else if (activation == "gelu_new" || activation == "gelu_pytorch_tanh") {
     c.activation = Activation::gelu_tanh;
   } else {
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": hidden_act \"" + activation + "\" is not an activation that prax knows",
-                "CLIP text encoders have \"quick_gelu\" or \"gelu\"");
+    config.refuse("hidden_act \"" + activation + "\" is not an activation that prax knows",
+                  "CLIP text encoders have \"quick_gelu\" or \"gelu\"");
   }
   for (const int64_t size : {c.vocab_size, c.hidden_size, c.intermediate_size, c.num_attention_heads,
                              c.max_position_embeddings, c.projection_dim})
-    if (size < 1)
-      throw Error(ErrorKind::checkpoint, config.origin() + ": a size is not positive", "download the file again");
+    if (size < 1) config.refuse("a size is not positive", "download the file again");
   if (c.hidden_size % c.num_attention_heads != 0)
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": hidden_size " + std::to_string(c.hidden_size) + " is no multiple of its " +
-                    std::to_string(c.num_attention_heads) + " attention heads",
-                "download the file again");
+    config.refuse("hidden_size " + std::to_string(c.hidden_size) + " is no multiple of its " +
+                      std::to_string(c.num_attention_heads) + " attention heads",
+                  "download the file again");
   return c;
 }
 
@@ -103,7 +100,7 @@ Tensor ClipEncoder::normed(const Norm& norm, const Tensor& x) const {
   n.eps = config_.layer_norm_eps;
   n.weight = norm.weight.data<float>();
   n.bias = norm.bias.data<float>();
-  return nn::normalize(x, n, state_dtype);
+  return nn::normalize(x, n, clip_state_dtype);
 }
 
 Tensor ClipEncoder::embed(const std::vector<std::vector<int64_t>>& ids) const {
@@ -139,14 +136,14 @@ Tensor ClipEncoder::embed(const std::vector<std::vector<int64_t>>& ids) const {
 void ClipEncoder::attend(const Layer& layer, Tensor& hidden, const Tensor& causal, int64_t batch,
                          int64_t tokens) const {
   const int64_t dim = config_.hidden_size, head_dim = dim / config_.num_attention_heads;
-  const Tensor qkv = layer.qkv(normed(layer.norm1, hidden), state_dtype);
-  Tensor attended = Tensor::empty({batch * tokens, dim}, state_dtype);
+  const Tensor qkv = layer.qkv(normed(layer.norm1, hidden), clip_state_dtype);
+  Tensor attended = Tensor::empty({batch * tokens, dim}, clip_state_dtype);
   const auto part = [&](int64_t i) {
     return kernels::AttentionOperand{qkv.data<float>() + i * dim, tokens * 3 * dim, 3 * dim, head_dim};
   };
   kernels::AttentionArguments a;
   a.shape = {batch, config_.num_attention_heads, tokens, tokens, head_dim};
-  a.dtype = state_dtype;
+  a.dtype = clip_state_dtype;
   a.query = part(0);
   a.key = part(1);
   a.value = part(2);
@@ -181,7 +178,7 @@ ClipEncoder::Output ClipEncoder::operator()(const std::vector<std::vector<int64_
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     attend(layer, hidden, causal, batch, tokens);
-    Tensor inner = layer.fc1(normed(layer.norm2, hidden), state_dtype);
+    Tensor inner = layer.fc1(normed(layer.norm2, hidden), clip_state_dtype);
     parallel_for(inner.numel(), 4096, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k)
         inner.data<float>()[k] = activation_of(config_.activation, inner.data<float>()[k]);

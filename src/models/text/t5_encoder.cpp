@@ -16,7 +16,7 @@ namespace {
 
 //! T5's scores are not scaled, so that rounding queries and keys costs more than elsewhere: what flows between its
 //! products stays f32 (there are few tokens), and only the products' inputs are rounded.
-constexpr DType state_dtype = DType::f32;
+constexpr DType t5_state_dtype = DType::f32;
 
 }  // namespace
 
@@ -43,9 +43,8 @@ T5Config T5Config::from(const checkpoint::Config& config) {
     c.relu = true;
     c.activation = kernels::Activation::none;
   } else {
-    throw Error(ErrorKind::checkpoint,
-                config.origin() + ": feed_forward_proj \"" + projection + "\" is not an activation that prax knows",
-                "T5 v1.1 encoders have \"gated-gelu\"");
+    config.refuse("feed_forward_proj \"" + projection + "\" is not an activation that prax knows",
+                  "T5 v1.1 encoders have \"gated-gelu\"");
   }
   return c;
 }
@@ -130,7 +129,7 @@ Tensor T5Encoder::position_bias(int64_t tokens) const {
 void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, const Tensor& mask, int64_t batch,
                        int64_t tokens) const {
   const int64_t inner = config_.num_heads * config_.d_kv;
-  const DType dtype = state_dtype;
+  const DType dtype = t5_state_dtype;
   nn::Norm norm;
   norm.eps = config_.layer_norm_epsilon;
   norm.weight = layer.norm_attention.data<float>();
@@ -162,7 +161,7 @@ void T5Encoder::attend(const Layer& layer, Tensor& hidden, const Tensor& bias, c
 }
 
 void T5Encoder::feed_forward(const Layer& layer, Tensor& hidden) const {
-  const DType dtype = state_dtype;
+  const DType dtype = t5_state_dtype;
   nn::Norm norm;
   norm.eps = config_.layer_norm_epsilon;
   norm.weight = layer.norm_feed_forward.data<float>();

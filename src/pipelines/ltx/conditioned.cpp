@@ -51,8 +51,8 @@ float lerp(float from, float to, float weight) {
 }
 
 //! One latent frame's positions: time in frames (the first latent frame is a single one), then pixels.
-void put_coords(const models::ltx::VaeConfig& vae, const Grid& grid, int64_t frame_index, int64_t begin,
-                Tensor& coords) {
+void put_held_coords(const models::ltx::VaeConfig& vae, const Grid& grid, int64_t frame_index, int64_t begin,
+                     Tensor& coords) {
   const int64_t tokens = coords.dim(1);
   float* to = coords.data<float>();
   int64_t at = begin;
@@ -114,13 +114,13 @@ public:
     int64_t at = 0;
     for (const Extra& e : extras_) {
       const Grid part{e.latents.dim(2), grid_.height, grid_.width};
-      put_coords(pipeline_.vae_->config(), part, e.frame_index, at, coords);
+      put_held_coords(pipeline_.vae_->config(), part, e.frame_index, at, coords);
       const size_t copies = e.latents.dim(0) == batch ? 1 : static_cast<size_t>(batch);
       tokens.push_back(pipeline_.pack(Tensor::concat(std::vector<Tensor>(copies, e.latents), 0)));
       mask.insert(mask.end(), static_cast<size_t>(part.tokens()), e.strength);
       at += part.tokens();
     }
-    put_coords(pipeline_.vae_->config(), grid_, 0, at, coords);
+    put_held_coords(pipeline_.vae_->config(), grid_, 0, at, coords);
     tokens.push_back(pipeline_.pack(latents_));
     for (float strength : frame_strength_) mask.insert(mask.end(), static_cast<size_t>(plane_), strength);
     const auto seconds = static_cast<float>(1.0 / run_.request.arguments.at("frame_rate").get<double>());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "pipelines/ltx/latents.h"
 #include "pipelines/pictures.h"
 
 namespace prax::pipelines::ltx {
@@ -16,16 +17,6 @@ std::vector<Argument> with_image() {
   arguments.insert(arguments.begin(), {{"image", "picture", nullptr, "the first frame"},
                                        {"resize_mode", "string", "default", resize_mode_help}});
   return arguments;
-}
-
-//! Frames [begin, end) of latents [B, C, F, H, W].
-Tensor frames(const Tensor& latents, int64_t begin, int64_t end) {
-  const Tensor planes =
-      latents.view({latents.dim(0) * latents.dim(1), latents.dim(2), latents.dim(3) * latents.dim(4)});
-  std::vector<Tensor> parts;
-  for (int64_t i = 0; i < planes.dim(0); ++i)
-    parts.push_back(planes.slice(i, i + 1).view({planes.dim(1), planes.dim(2)}).slice(begin, end));
-  return Tensor::concat(parts, 0).view({latents.dim(0), latents.dim(1), end - begin, latents.dim(3), latents.dim(4)});
 }
 
 }  // namespace
@@ -71,10 +62,10 @@ Tensor ImageToVideo::step(Run& run, const schedulers::FlowMatchEulerScheduler& s
                           const Tensor& prediction) const {
   const Grid g = latent_grid(run.request.arguments);
   const Tensor latents = unpack(run.latents, g);
-  const Tensor first = frames(latents, 0, 1);
+  const Tensor first = frames_of(latents, 0, 1);
   if (g.frames == 1) return run.latents;
-  const Tensor next = scheduler.step(frames(unpack(prediction, g), 1, g.frames), run.step, frames(latents, 1, g.frames),
-                                     &run.global_generator);
+  const Tensor next = scheduler.step(frames_of(unpack(prediction, g), 1, g.frames), run.step,
+                                     frames_of(latents, 1, g.frames), &run.global_generator);
   return pack(Tensor::concat({first, next}, 2));
 }
 

@@ -1,5 +1,6 @@
 #include "pipelines/ltx/latents.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -27,11 +28,8 @@ void require_scale(const Tensor& latents, const LatentScale& scale) {
                 "take latents of the same model: [clips, channels, frames, height, width]");
 }
 
-struct Moments {
-  float mean, deviation;
-};
+}  // namespace
 
-//! torch.std_mean: the deviation is unbiased.
 Moments moments(const float* values, int64_t count) {
   double sum = 0, squares = 0;
   for (int64_t i = 0; i < count; ++i) sum += values[i];
@@ -40,7 +38,15 @@ Moments moments(const float* values, int64_t count) {
   return {static_cast<float>(mean), static_cast<float>(std::sqrt(squares / static_cast<double>(count - 1)))};
 }
 
-}  // namespace
+Tensor frames_of(const Tensor& latents, int64_t begin, int64_t end) {
+  const int64_t clips = latents.dim(0), channels = latents.dim(1), all = latents.dim(2);
+  const int64_t plane = latents.dim(3) * latents.dim(4);
+  Tensor part = Tensor::empty({clips, channels, end - begin, latents.dim(3), latents.dim(4)});
+  for (int64_t c = 0; c < clips * channels; ++c)
+    std::copy_n(latents.data<float>() + (c * all + begin) * plane, (end - begin) * plane,
+                part.data<float>() + c * (end - begin) * plane);
+  return part;
+}
 
 Tensor denormalize_latents(const Tensor& latents, const LatentScale& scale) {
   require_scale(latents, scale);

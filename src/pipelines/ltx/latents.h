@@ -11,6 +11,16 @@ struct LatentScale {
   float scaling_factor = 1.0f;
 };
 
+struct Moments {
+  float mean, deviation;
+};
+
+//! torch.std_mean: the deviation is unbiased.
+Moments moments(const float* values, int64_t count);
+
+//! Frames [begin, end) of latents [B, C, F, H, W].
+Tensor frames_of(const Tensor& latents, int64_t begin, int64_t end);
+
 //! latents * std / scaling_factor + mean, a channel at a time: [B, C, F, H, W] f32
 Tensor denormalize_latents(const Tensor& latents, const LatentScale& scale);
 //! (latents - mean) * scaling_factor / std

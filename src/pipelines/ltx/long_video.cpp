@@ -61,38 +61,14 @@ std::vector<Argument> window_arguments() {
   return arguments;
 }
 
-//! Frames [begin, end) of latents [1, C, F, H, W].
-Tensor frames(const Tensor& latents, int64_t begin, int64_t end) {
-  const int64_t channels = latents.dim(1), all = latents.dim(2), plane = latents.dim(3) * latents.dim(4);
-  Tensor part = Tensor::empty({1, channels, end - begin, latents.dim(3), latents.dim(4)});
-  for (int64_t c = 0; c < channels; ++c)
-    std::copy_n(latents.data<float>() + (c * all + begin) * plane, (end - begin) * plane,
-                part.data<float>() + c * (end - begin) * plane);
-  return part;
-}
-
-struct Moments {
-  float mean, deviation;
-};
-
-//! Mean and standard deviation (with Bessel's correction) of one channel.
-Moments moments_of(const Tensor& latents, int64_t channel) {
-  const int64_t count = latents.numel() / latents.dim(1);
-  const std::span values(latents.data<float>() + channel * count, static_cast<size_t>(count));
-  double mean = 0, squares = 0;
-  for (float v : values) mean += v;
-  mean /= static_cast<double>(count);
-  for (float v : values) squares += (v - mean) * (v - mean);
-  return {static_cast<float>(mean), static_cast<float>(std::sqrt(squares / static_cast<double>(count - 1)))};
-}
-
 //! adain_normalize_latents: the statistics of each channel pulled towards those of the reference.
 Tensor take_look(const Tensor& latents, const Tensor& reference, float factor) {
   constexpr float epsilon = 1e-6f;
   Tensor out = Tensor::empty(latents.shape());
-  const int64_t count = latents.numel() / latents.dim(1);
+  const int64_t count = latents.numel() / latents.dim(1), reference_count = reference.numel() / reference.dim(1);
   for (int64_t c = 0; c < latents.dim(1); ++c) {
-    const Moments own = moments_of(latents, c), wanted = moments_of(reference, c);
+    const Moments own = moments(latents.data<float>() + c * count, count);
+    const Moments wanted = moments(reference.data<float>() + c * reference_count, reference_count);
     const float mean = (1.0f - factor) * own.mean + factor * wanted.mean;
     const float deviation = std::max((1.0f - factor) * own.deviation + factor * wanted.deviation, epsilon);
     for (int64_t i = c * count; i < (c + 1) * count; ++i)
@@ -103,7 +79,7 @@ Tensor take_look(const Tensor& latents, const Tensor& reference, float factor) {
 
 //! get_latent_coords: times in frames from latent frame `first` on (negative: before the clip), rows and columns in
 //! pixels, written from token `at` on.
-void put_coords(const models::ltx::VaeConfig& vae, const Grid& grid, int64_t first, int64_t at, Tensor& coords) {
+void put_window_coords(const models::ltx::VaeConfig& vae, const Grid& grid, int64_t first, int64_t at, Tensor& coords) {
   const int64_t step = vae.temporal_compression_ratio, tokens = coords.dim(1);
   const int64_t begin = first <= 0 ? first * step : 1 + (first - 1) * step;
   for (int64_t f = 0; f < grid.frames; ++f) {
@@ -321,14 +297,14 @@ void LongVideo::require_own(const Run& run) const {
 LongVideo::Window LongVideo::window(const Run& run, size_t index, const Span& span) const {
   const json& a = run.request.arguments;
   Window w;
-  w.latents = frames(run.state.at("base"), span.begin, span.end);
+  w.latents = frames_of(run.state.at("base"), span.begin, span.end);
   w.free.assign(static_cast<size_t>(span.end - span.begin), 1.0f);
   const int64_t overlap = a.at("temporal_overlap").get<int64_t>() / vae_->config().temporal_compression_ratio;
   // inject_prev_tail_latents
   const auto append = [&](const Tensor& tail, int64_t length, double strength) {
     if (!tail.defined() || length <= 0 || !(strength > 0)) return;
     const int64_t count = std::min({length, w.latents.dim(2), tail.dim(2)});
-    w.latents = Tensor::concat({w.latents, frames(tail, tail.dim(2) - count, tail.dim(2))}, 2);
+    w.latents = Tensor::concat({w.latents, frames_of(tail, tail.dim(2) - count, tail.dim(2))}, 2);
     w.free.insert(w.free.end(), static_cast<size_t>(count), static_cast<float>(1.0 - strength));
     w.appended += count;
   };
@@ -341,7 +317,7 @@ LongVideo::Window LongVideo::window(const Run& run, size_t index, const Span& sp
     w.overlap = overlap;
   }
   if (const Tensor guidance = kept("guidance"); guidance.defined()) {
-    const Tensor part = frames(guidance, span.begin, span.end);
+    const Tensor part = frames_of(guidance, span.begin, span.end);
     w.guiding = std::max<int64_t>(0, index == 0 ? part.dim(2) : part.dim(2) - overlap);
     append(part, w.guiding, a.at("guiding_strength").get<double>());
   }
@@ -359,17 +335,17 @@ Tensor LongVideo::positions(const Window& w, double frame_rate) const {
   const auto& vae = vae_->config();
   const int64_t height = w.latents.dim(3), width = w.latents.dim(4), all = w.latents.dim(2);
   Tensor coords = Tensor::empty({3, all * height * width});
-  put_coords(vae, {all, height, width}, 0, 0, coords);
+  put_window_coords(vae, {all, height, width}, 0, 0, coords);
   const int64_t replaced = w.overlap + w.guiding + w.negative;
   if (replaced > all)
     throw Error(ErrorKind::usage, "a window of " + std::to_string(all) + " latent frames is too short for its overlap",
                 "make temporal_tile_size larger or temporal_overlap smaller");
   int64_t at = (all - replaced) * height * width;
-  put_coords(vae, {w.overlap, height, width}, 0, at, coords);
+  put_window_coords(vae, {w.overlap, height, width}, 0, at, coords);
   at += w.overlap * height * width;
-  put_coords(vae, {w.guiding, height, width}, w.overlap, at, coords);
+  put_window_coords(vae, {w.guiding, height, width}, w.overlap, at, coords);
   at += w.guiding * height * width;
-  put_coords(vae, {w.negative, height, width}, -1, at, coords);
+  put_window_coords(vae, {w.negative, height, width}, -1, at, coords);
   const auto seconds = static_cast<float>(1.0 / frame_rate);
   for (int64_t i = 0; i < coords.dim(1); ++i) coords.data<float>()[i] *= seconds;
   return coords;
@@ -452,7 +428,7 @@ void LongVideo::denoise(Run& run, const Monitor& monitor) {
         cache.clear();
         const Tensor out = unpack(run.latents, grid);
         const int64_t overlap = a.at("temporal_overlap").get<int64_t>() / vae_->config().temporal_compression_ratio;
-        fuse(run, frames(out, 0, grid.frames - w.appended), overlap);
+        fuse(run, frames_of(out, 0, grid.frames - w.appended), overlap);
       }
       if (monitor.after_step) monitor.after_step(run);
     }
@@ -475,7 +451,7 @@ void LongVideo::fuse(Run& run, const Tensor& out, int64_t overlap) const {
     return;
   }
   if (out.dim(2) == 1) return;
-  Tensor next = frames(out, 1, out.dim(2));
+  Tensor next = frames_of(out, 1, out.dim(2));
   const float factor = run.request.arguments.at("adain_factor").get<float>();
   if (factor > 0) next = take_look(next, run.state.at("first"), factor);
   const Tensor whole = known->second;
@@ -486,7 +462,7 @@ void LongVideo::fuse(Run& run, const Tensor& out, int64_t overlap) const {
   }
   // linear_overlap_fuse
   const int64_t plane = next.dim(3) * next.dim(4);
-  Tensor seam = frames(whole, whole.dim(2) - blended, whole.dim(2));
+  Tensor seam = frames_of(whole, whole.dim(2) - blended, whole.dim(2));
   for (int64_t c = 0; c < next.dim(1); ++c)
     for (int64_t f = 0; f < blended; ++f) {
       const float old_share = 1.0f - static_cast<float>(f + 1) / static_cast<float>(blended + 1);
@@ -495,7 +471,7 @@ void LongVideo::fuse(Run& run, const Tensor& out, int64_t overlap) const {
       for (int64_t i = 0; i < plane; ++i) to[i] = old_share * to[i] + (1.0f - old_share) * from[i];
     }
   run.state["whole"] =
-      Tensor::concat({frames(whole, 0, whole.dim(2) - blended), seam, frames(next, blended, next.dim(2))}, 2);
+      Tensor::concat({frames_of(whole, 0, whole.dim(2) - blended), seam, frames_of(next, blended, next.dim(2))}, 2);
 }
 
 void LongVideo::decode(const Run& run, int64_t, media::FrameSink& sink, const Monitor& monitor) {
