@@ -15,8 +15,12 @@ pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
 pkg_check_modules(ffmpeg REQUIRED IMPORTED_TARGET libavformat libavcodec libavutil libswscale libavfilter)
 
 add_library(prax_warnings INTERFACE)
-target_compile_options(prax_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-                       -Wno-restrict)  # GCC 12 sees ghosts in std::string's operator+ (bug 105651)
+target_compile_options(prax_warnings INTERFACE -Wall -Wextra -Wpedantic -Wnon-virtual-dtor
+                       # GCC 12 sees ghosts in std::string (bugs 105651, 105329).
+                       -Wno-restrict -Wno-stringop-overflow)
+# In a group of sources (from_scratch.cmake) one file's names would be held against another's.
+set(in_a_group $<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>)
+target_compile_options(prax_warnings INTERFACE $<IF:${in_a_group},-Wno-subobject-linkage,-Wshadow>)
 if(PRAX_SANITIZE)
   add_compile_options(-fsanitize=${PRAX_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${PRAX_SANITIZE})
