@@ -1,5 +1,6 @@
 #include "models/cogvideox/transformer.h"
 
+#include "support/errors.h"
 #include "support/golden.h"
 #include "tensor/parallel.h"
 
@@ -89,21 +90,6 @@ TEST(CogVideoXTransformer, GivesTheSameAfterItsPackedWeightsWereReleased) {
   EXPECT_EQ(test::relative_error(run(golden, transformer, "transformer.1"), before), 0);
 }
 
-template <typename Fn>
-std::string refused(ErrorKind kind, Fn&& fn) {
-  try {
-    fn();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    EXPECT_TRUE(kind == ErrorKind::internal || !e.hint().empty()) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 TEST(CogVideoXTransformer, RefusesClipsThatItHasNoPositionsFor) {
   const auto predict = [](const char* name, const Shape& latents, int64_t text_tokens) {
     const Transformer transformer = load(Golden(name), DType::f32);
@@ -111,13 +97,14 @@ TEST(CogVideoXTransformer, RefusesClipsThatItHasNoPositionsFor) {
     transformer(Tensor::zeros(latents), Tensor::zeros({text_tokens, 32}), 999, {}, rotary);
   };
   const auto of = [&](const char* name, const Shape& latents, int64_t text_tokens = 20) {
-    return refused(ErrorKind::usage, [&] { predict(name, latents, text_tokens); });
+    return test::error_of(ErrorKind::usage, [&] { predict(name, latents, text_tokens); });
   };
-  EXPECT_TRUE(contains(of("cogvideox_2b_t2v", {3, 4, 6, 9}), "9x6 latents cannot be cut into patches of 2x2"));
-  EXPECT_TRUE(contains(of("cogvideox_2b_t2v", {3, 4, 6, 10}, 19), "positions for 20 text tokens, not 19"));
-  EXPECT_TRUE(contains(of("cogvideox_5b_i2v", {3, 8, 8, 10}), "learned the positions of pictures of 10x6 latents"));
-  EXPECT_TRUE(contains(of("cogvideox_15_t2v", {3, 4, 6, 10}), "3 latent frames cannot be cut into patches of 2"));
-  EXPECT_TRUE(contains(of("cogvideox_15_t2v", {4, 4, 12, 10}), "pictures of up to 10x10 latents, not for 10x12"));
+  EXPECT_TRUE(test::contains(of("cogvideox_2b_t2v", {3, 4, 6, 9}), "9x6 latents cannot be cut into patches of 2x2"));
+  EXPECT_TRUE(test::contains(of("cogvideox_2b_t2v", {3, 4, 6, 10}, 19), "positions for 20 text tokens, not 19"));
+  EXPECT_TRUE(
+      test::contains(of("cogvideox_5b_i2v", {3, 8, 8, 10}), "learned the positions of pictures of 10x6 latents"));
+  EXPECT_TRUE(test::contains(of("cogvideox_15_t2v", {3, 4, 6, 10}), "3 latent frames cannot be cut into patches of 2"));
+  EXPECT_TRUE(test::contains(of("cogvideox_15_t2v", {4, 4, 12, 10}), "pictures of up to 10x10 latents, not for 10x12"));
   // Sizes and lengths that training did not see are fine for the others.
   EXPECT_NO_THROW(predict("cogvideox_2b_t2v", {5, 4, 8, 4}, 20));
   EXPECT_NO_THROW(predict("cogvideox_5b_t2v", {2, 4, 8, 12}, 7));
@@ -126,19 +113,20 @@ TEST(CogVideoXTransformer, RefusesClipsThatItHasNoPositionsFor) {
 
 TEST(CogVideoXTransformer, RefusesConfigsThatItCannotFollow) {
   const auto of = [](const nlohmann::json& config) {
-    return refused(ErrorKind::checkpoint, [&] { TransformerConfig::from(checkpoint::Config(config, "config.json")); });
+    return test::error_of(ErrorKind::checkpoint,
+                          [&] { TransformerConfig::from(checkpoint::Config(config, "config.json")); });
   };
-  EXPECT_TRUE(contains(of({{"activation_fn", "geglu"}}), "activation_fn \"geglu\""));
-  EXPECT_TRUE(contains(of({{"timestep_activation_fn", "mish"}}), "timestep_activation_fn \"mish\""));
-  EXPECT_TRUE(contains(of({{"num_attention_heads", 0}}), "num_attention_heads is 0"));
-  EXPECT_TRUE(contains(of({{"attention_head_dim", int64_t{1} << 40}}), "attention_head_dim"));
-  EXPECT_TRUE(contains(of({{"patch_size", 4096}}), "size"));
-  EXPECT_TRUE(contains(of({{"spatial_interpolation_scale", 0}}), "size"));
-  EXPECT_TRUE(contains(of({{"use_learned_positional_embeddings", true}}), "without use_rotary"));
-  EXPECT_TRUE(contains(of({{"ofs_embed_dim", 128}}), "ofs_embed_dim is 128"));
-  EXPECT_TRUE(contains(of({{"attention_head_dim", 20}, {"use_rotary_positional_embeddings", true}}), "20"));
-  EXPECT_TRUE(contains(of({{"patch_size_t", 2}}), "patch_size_t is 2"));
-  EXPECT_TRUE(contains(of({{"num_layers", "thirty"}}), "num_layers"));
+  EXPECT_TRUE(test::contains(of({{"activation_fn", "geglu"}}), "activation_fn \"geglu\""));
+  EXPECT_TRUE(test::contains(of({{"timestep_activation_fn", "mish"}}), "timestep_activation_fn \"mish\""));
+  EXPECT_TRUE(test::contains(of({{"num_attention_heads", 0}}), "num_attention_heads is 0"));
+  EXPECT_TRUE(test::contains(of({{"attention_head_dim", int64_t{1} << 40}}), "attention_head_dim"));
+  EXPECT_TRUE(test::contains(of({{"patch_size", 4096}}), "size"));
+  EXPECT_TRUE(test::contains(of({{"spatial_interpolation_scale", 0}}), "size"));
+  EXPECT_TRUE(test::contains(of({{"use_learned_positional_embeddings", true}}), "without use_rotary"));
+  EXPECT_TRUE(test::contains(of({{"ofs_embed_dim", 128}}), "ofs_embed_dim is 128"));
+  EXPECT_TRUE(test::contains(of({{"attention_head_dim", 20}, {"use_rotary_positional_embeddings", true}}), "20"));
+  EXPECT_TRUE(test::contains(of({{"patch_size_t", 2}}), "patch_size_t is 2"));
+  EXPECT_TRUE(test::contains(of({{"num_layers", "thirty"}}), "num_layers"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "models/cogvideox/vae.h"
 
+#include "support/errors.h"
 #include "support/golden.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
@@ -177,44 +178,33 @@ TEST(CogVideoXVae, DoesNotDependOnTheNumberOfThreads) {
   EXPECT_TRUE(std::equal(one.span<float>().begin(), one.span<float>().end(), three.span<float>().begin()));
 }
 
-template <typename Fn>
-std::string refused(ErrorKind kind, Fn&& fn) {
-  try {
-    fn();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    EXPECT_TRUE(kind == ErrorKind::internal || !e.hint().empty()) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 TEST(CogVideoXVae, RefusesWhatItCannotCode) {
   Vae vae = load_design("published", DType::f32);
-  EXPECT_TRUE(contains(refused(ErrorKind::usage, [&] { vae.encode(Tensor::zeros({1, 7, 16, 3})); }), "too small"));
-  refused(ErrorKind::internal, [&] { vae.encode(Tensor::zeros({1, 16, 16, 4})); });
-  refused(ErrorKind::internal, [&] { vae.decode(Tensor::zeros({5, 1, 2, 2}), [](const Tensor&) {}); });
-  const auto tiles = [&](const Tiling& t) { return refused(ErrorKind::usage, [&] { vae.enable_tiling(t); }); };
-  EXPECT_TRUE(contains(tiles({7, 16, {}, {}}), "16x7"));
-  EXPECT_TRUE(contains(tiles({16, 16, 1.0, {}}), "leave nothing"));
-  EXPECT_TRUE(contains(tiles({16, 16, {}, -0.5}), "leave nothing"));
+  EXPECT_TRUE(test::contains(test::error_of(ErrorKind::usage,
+                                            [&] {
+                                              vae.encode(Tensor::zeros({1, 7, 16, 3}));
+                                            }),
+                             "too small"));
+  test::error_of(ErrorKind::internal, [&] { vae.encode(Tensor::zeros({1, 16, 16, 4})); });
+  test::error_of(ErrorKind::internal, [&] { vae.decode(Tensor::zeros({5, 1, 2, 2}), [](const Tensor&) {}); });
+  const auto tiles = [&](const Tiling& t) { return test::error_of(ErrorKind::usage, [&] { vae.enable_tiling(t); }); };
+  EXPECT_TRUE(test::contains(tiles({7, 16, {}, {}}), "16x7"));
+  EXPECT_TRUE(test::contains(tiles({16, 16, 1.0, {}}), "leave nothing"));
+  EXPECT_TRUE(test::contains(tiles({16, 16, {}, -0.5}), "leave nothing"));
 }
 
 TEST(CogVideoXVae, RefusesConfigsThatItCannotFollow) {
   const auto of = [](const nlohmann::json& config) {
-    return refused(ErrorKind::checkpoint, [&] { VaeConfig::from(checkpoint::Config(config, "config.json")); });
+    return test::error_of(ErrorKind::checkpoint, [&] { VaeConfig::from(checkpoint::Config(config, "config.json")); });
   };
-  EXPECT_TRUE(contains(of({{"act_fn", "gelu"}}), "act_fn \"gelu\""));
-  EXPECT_TRUE(contains(of({{"norm_num_groups", 48}}), "128 channels"));
-  EXPECT_TRUE(contains(of({{"block_out_channels", {32, 64}}}), "down_block_types has 4 entries"));
-  EXPECT_TRUE(contains(of({{"up_block_types", {"A", "B", "C", "D"}}}), "\"A\""));
-  EXPECT_TRUE(contains(of({{"use_quant_conv", true}}), "use_quant_conv"));
-  EXPECT_TRUE(contains(of({{"temporal_compression_ratio", 0}}), "size"));
-  EXPECT_TRUE(contains(of({{"latent_channels", int64_t{1} << 40}}), "size"));
-  EXPECT_TRUE(contains(of({{"scaling_factor", "one"}}), "scaling_factor"));
+  EXPECT_TRUE(test::contains(of({{"act_fn", "gelu"}}), "act_fn \"gelu\""));
+  EXPECT_TRUE(test::contains(of({{"norm_num_groups", 48}}), "128 channels"));
+  EXPECT_TRUE(test::contains(of({{"block_out_channels", {32, 64}}}), "down_block_types has 4 entries"));
+  EXPECT_TRUE(test::contains(of({{"up_block_types", {"A", "B", "C", "D"}}}), "\"A\""));
+  EXPECT_TRUE(test::contains(of({{"use_quant_conv", true}}), "use_quant_conv"));
+  EXPECT_TRUE(test::contains(of({{"temporal_compression_ratio", 0}}), "size"));
+  EXPECT_TRUE(test::contains(of({{"latent_channels", int64_t{1} << 40}}), "size"));
+  EXPECT_TRUE(test::contains(of({{"scaling_factor", "one"}}), "scaling_factor"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "models/ltx/latent_upsampler.h"
 
+#include "support/errors.h"
 #include "support/golden.h"
 #include "tensor/random.h"
 
@@ -60,17 +61,6 @@ TEST(LtxLatentUpsampler, UpsamplesLikeTheReference) {
   });
 }
 
-template <typename Fn>
-void expect_error(ErrorKind kind, Fn&& fn) {
-  try {
-    fn();
-    ADD_FAILURE() << "nothing was thrown";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    EXPECT_FALSE(e.hint().empty()) << e.what();
-  }
-}
-
 TEST(LtxLatentUpsampler, RefusesConfigsThatCannotBe) {
   const json good{{"in_channels", 4}, {"mid_channels", 32}, {"num_blocks_per_stage", 1}};
   for (const json& change : {json{{"in_channels", 0}}, json{{"mid_channels", -32}}, json{{"mid_channels", 48}},
@@ -80,14 +70,14 @@ TEST(LtxLatentUpsampler, RefusesConfigsThatCannotBe) {
     json config = good;
     config.update(change);
     SCOPED_TRACE(config.dump());
-    expect_error(ErrorKind::checkpoint, [&] { upsampler_of(config, DType::f32); });
+    test::error_of(ErrorKind::checkpoint, [&] { upsampler_of(config, DType::f32); });
   }
 }
 
 TEST(LtxLatentUpsampler, RefusesLatentsOfAnotherShape) {
   LatentUpsampler upsampler = upsampler_of({{"in_channels", 4}, {"mid_channels", 32}}, DType::f32);
   for (const Shape& shape : {Shape{4, 2, 2, 2}, Shape{1, 5, 1, 1, 1}, Shape{1, 4, 0, 1, 1}, Shape{0, 4, 1, 1, 1}})
-    expect_error(ErrorKind::input, [&] { upsampler(Tensor::zeros(shape)); });
+    test::error_of(ErrorKind::input, [&] { upsampler(Tensor::zeros(shape)); });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "models/ltx/tiling.h"
 
+#include "support/errors.h"
 #include "support/golden.h"
 #include "tensor/random.h"
 
@@ -149,17 +150,6 @@ TEST(LtxTiling, SmallClipsAreCodedWhole) {
   EXPECT_EQ(test::relative_error(encode(vae, tiling, video), vae.encode(video)), 0);
 }
 
-template <typename Fn>
-void expect_error(ErrorKind kind, Fn&& fn) {
-  try {
-    fn();
-    ADD_FAILURE() << "nothing was thrown";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    EXPECT_FALSE(e.hint().empty()) << e.what();
-  }
-}
-
 TEST(LtxTiling, RefusesWhatLeavesNoTile) {
   Vae vae = vae_of("ltx_090_t2v");
   const Tensor latents = Generator(5).randn({8, 3, 2, 4});
@@ -169,19 +159,19 @@ TEST(LtxTiling, RefusesWhatLeavesNoTile) {
                               json{{"use_tiling", true}, {"tile_sample_min_height", 0}},
                               json{{"use_framewise_decoding", true}, {"tile_sample_stride_num_frames", 7}},
                               json{{"use_framewise_decoding", true}, {"tile_sample_min_num_frames", -8}}})
-    expect_error(ErrorKind::usage, [&] { decode(vae, tiling_of(options), latents, {}, noise, ignore); });
+    test::error_of(ErrorKind::usage, [&] { decode(vae, tiling_of(options), latents, {}, noise, ignore); });
   // Tiles that the encoder's patches of 4 pixels do not divide.
   const json odd{{"use_tiling", true}, {"tile_sample_min_height", 50}, {"tile_sample_min_width", 64}};
-  expect_error(ErrorKind::usage, [&] { encode(vae, tiling_of(odd), Tensor::zeros({1, 64, 64, 3})); });
+  test::error_of(ErrorKind::usage, [&] { encode(vae, tiling_of(odd), Tensor::zeros({1, 64, 64, 3})); });
   constexpr int64_t huge = int64_t{1} << 62;
   for (const FadedTiles& tiles : {FadedTiles{5, 1, 0}, FadedTiles{2, 1, 5}, FadedTiles{0, 1, 0}, FadedTiles{1, -1, 0},
                                   FadedTiles{huge, 1, 0}, FadedTiles{2, 1, huge}})
-    expect_error(ErrorKind::usage, [&] { decode_faded(vae, tiles, {}, latents, noise, noise, ignore); });
+    test::error_of(ErrorKind::usage, [&] { decode_faded(vae, tiles, {}, latents, noise, noise, ignore); });
 }
 
 TEST(LtxTiling, TheEncoderRefusesClipsThatItsBlocksDoNotDivide) {
   Vae vae = vae_of("ltx_095_t2v");
-  expect_error(ErrorKind::usage, [&] { vae.encode(Tensor::zeros({8, 32, 32, 3})); });
+  test::error_of(ErrorKind::usage, [&] { vae.encode(Tensor::zeros({8, 32, 32, 3})); });
   EXPECT_EQ(vae.encode(Tensor::zeros({9, 32, 32, 3})).dim(1), 2);
 }
 

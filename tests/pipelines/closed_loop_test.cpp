@@ -1,6 +1,6 @@
 #include "pipelines/closed_loop.h"
 
-#include "pipelines/ltx_support.h"
+#include "pipelines/pipeline_support.h"
 
 namespace prax {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "pipelines/intent.h"
-#include "pipelines/ltx_support.h"
+#include "pipelines/pipeline_support.h"
 #include "support/stopped_run.h"
 
 namespace prax {
@@ -43,23 +43,16 @@ INSTANTIATE_TEST_SUITE_P(Cases, CogVideoXGolden,
                                          "cogvideox_5b_i2v", "cogvideox_5b_v2v", "cogvideox_15_t2v", "cogvideox_15_i2v",
                                          "cogvideox_lora"));
 
-std::vector<float> frames(pipelines::Pipeline& pipeline, PipelineRun& run) {
-  pipeline.denoise(run, {});
-  NoSink sink;
-  pipeline.decode(run, 0, sink, {});
-  return sink.pixels;
-}
-
 //! A run that was saved after a step and gone on with in a pipeline of its own.
 void expect_resumable(const char* name, int64_t stop) {
   SCOPED_TRACE(name);
   const Golden golden(name);
   auto pipeline = pipelines::load(folder_of(golden), exact(golden));
   PipelineRun whole = pipeline->begin(request_for(golden));
-  const auto want = frames(*pipeline, whole);
+  const auto want = test::frames_of(*pipeline, whole);
   PipelineRun saved = test::stopped_run(*pipeline, request_for(golden), stop);
   pipeline = pipelines::load(folder_of(golden), exact(golden));
-  EXPECT_EQ(frames(*pipeline, saved), want);
+  EXPECT_EQ(test::frames_of(*pipeline, saved), want);
 }
 
 TEST(CogVideoXPipeline, AResumedRunIsBitIdentical) {
@@ -122,7 +115,7 @@ TEST(CogVideoXPipeline, GivenPromptsAndLatentsAreAsGoodAsOwn) {
   request.prompt = request.negative_prompt = "";
   request.seed += 1;
   PipelineRun given = pipeline->begin(request);
-  const auto a = frames(*pipeline, own), b = frames(*pipeline, given);
+  const auto a = test::frames_of(*pipeline, own), b = test::frames_of(*pipeline, given);
   EXPECT_LT(test::relative_error(Tensor::from<float>({static_cast<int64_t>(b.size())}, b),
                                  Tensor::from<float>({static_cast<int64_t>(a.size())}, a)),
             1e-4);
@@ -139,7 +132,7 @@ TEST(CogVideoXPipeline, ClipsOfEvenLatentFramesAreAsLongAsTheReferences) {
   request.arguments["guidance_scale"] = 1.0;
   PipelineRun run = pipeline->begin(request);
   EXPECT_EQ(run.format.frames, 16);
-  EXPECT_EQ(frames(*pipeline, run).size(), size_t{16} * 80 * 48 * 3);
+  EXPECT_EQ(test::frames_of(*pipeline, run).size(), size_t{16} * 80 * 48 * 3);
 }
 
 TEST(CogVideoXPipeline, PreviewsAPicture) {

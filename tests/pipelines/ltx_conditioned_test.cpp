@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "media/writer.h"
-#include "pipelines/ltx_support.h"
+#include "pipelines/pipeline_support.h"
 #include "support/stopped_run.h"
 
 namespace prax {

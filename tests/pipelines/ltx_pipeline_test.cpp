@@ -1,7 +1,7 @@
 #include "pipelines/ltx/ltx_pipeline.h"
 
 #include "base/error.h"
-#include "pipelines/ltx_support.h"
+#include "pipelines/pipeline_support.h"
 
 namespace prax {
 namespace {
@@ -43,21 +43,9 @@ protected:
   void refuses(nlohmann::json arguments, const std::string& word) {
     Request request = request_of(golden);
     request.arguments.update(arguments);
-    try {
-      pipeline->begin(request);
-      ADD_FAILURE() << arguments.dump() << " was accepted";
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::usage);
-      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos)
-          << e.what() << " / " << e.hint();
-    }
+    test::expect_refused(*pipeline, request, word);
   }
-  std::vector<float> frames(PipelineRun& run) {
-    pipeline->denoise(run, {});
-    NoSink sink;
-    pipeline->decode(run, 0, sink, {});
-    return sink.pixels;
-  }
+  std::vector<float> frames(PipelineRun& run) { return test::frames_of(*pipeline, run); }
   Golden golden;
   std::unique_ptr<pipelines::Pipeline> pipeline;
 };

@@ -1,7 +1,7 @@
 #include "pipelines/ltx/two_pass.h"
 
 #include "base/error.h"
-#include "pipelines/ltx_support.h"
+#include "pipelines/pipeline_support.h"
 #include "support/stopped_run.h"
 
 namespace prax {

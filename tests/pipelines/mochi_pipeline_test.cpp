@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "pipelines/intent.h"
-#include "pipelines/ltx_support.h"
+#include "pipelines/pipeline_support.h"
 #include "support/stopped_run.h"
 
 namespace prax {
@@ -44,21 +44,9 @@ protected:
     return r;
   }
   void refuses(const nlohmann::json& arguments, const std::string& word) {
-    try {
-      pipeline->begin(request(arguments));
-      ADD_FAILURE() << arguments.dump() << " was accepted";
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::usage);
-      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos)
-          << e.what() << " / " << e.hint();
-    }
+    test::expect_refused(*pipeline, request(arguments), word);
   }
-  std::vector<float> frames(PipelineRun& run) {
-    pipeline->denoise(run, {});
-    NoSink sink;
-    pipeline->decode(run, 0, sink, {});
-    return sink.pixels;
-  }
+  std::vector<float> frames(PipelineRun& run) { return test::frames_of(*pipeline, run); }
   Golden golden;
   std::unique_ptr<pipelines::Pipeline> pipeline;
 };

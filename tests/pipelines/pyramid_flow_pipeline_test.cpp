@@ -52,21 +52,9 @@ protected:
   void refuses(const json& arguments, const std::string& word) {
     Request request = case_request(golden);
     request.arguments.update(arguments);
-    try {
-      pipeline->begin(request);
-      ADD_FAILURE() << arguments.dump() << " was accepted";
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::usage);
-      EXPECT_NE((std::string(e.what()) + " " + e.hint()).find(word), std::string::npos)
-          << e.what() << " / " << e.hint();
-    }
+    test::expect_refused(*pipeline, request, word);
   }
-  std::vector<float> frames(PipelineRun& run) {
-    pipeline->denoise(run, {});
-    NoSink sink;
-    pipeline->decode(run, 0, sink, {});
-    return sink.pixels;
-  }
+  std::vector<float> frames(PipelineRun& run) { return test::frames_of(*pipeline, run); }
   Golden golden;
   std::unique_ptr<pipelines::Pipeline> pipeline;
 };

@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-#include "pipelines/ltx_support.h"
+#include "pipelines/pipeline_support.h"
 
 namespace prax::test {
 

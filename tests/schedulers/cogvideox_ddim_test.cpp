@@ -6,7 +6,7 @@
 namespace prax::schedulers::cogvideox_ddim_test {
 namespace {
 
-using namespace test;
+using namespace prax::test;
 
 //! It needs nothing of the steps before, and no generator.
 Tensor step(const CogVideoXDDIMScheduler& scheduler, const Tensor& model_output, int64_t index, const Tensor& sample) {

@@ -5,7 +5,7 @@
 namespace prax::schedulers::cogvideox_dpm_test {
 namespace {
 
-using namespace test;
+using namespace prax::test;
 
 Tensor half_of(const Tensor& x) {
   Tensor half = x.clone();

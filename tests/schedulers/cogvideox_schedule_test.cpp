@@ -10,7 +10,7 @@
 namespace prax::schedulers::cogvideox_schedule_test {
 namespace {
 
-using namespace test;
+using namespace prax::test;
 using Steps = std::vector<int64_t>;
 
 TEST(CogVideoXSchedule, TablesAreThoseOfTheReferenceCases) {

@@ -10,9 +10,10 @@
 
 #include "base/error.h"
 #include "checkpoint/config.h"
+#include "support/errors.h"
 #include "tensor/tensor.h"
 
-namespace prax::schedulers::test {
+namespace prax::test {
 
 using nlohmann::json;
 
@@ -91,19 +92,4 @@ inline void expect_close(const std::vector<float>& got, const std::vector<float>
     EXPECT_NEAR(got[i], wanted[i], slack * std::max(0.1f, std::abs(wanted[i]))) << name << " at " << i;
 }
 
-template <typename Fn>
-std::string error_of(ErrorKind kind, Fn&& fn) {
-  try {
-    fn();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    EXPECT_TRUE(kind == ErrorKind::internal || !e.hint().empty()) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
-}
-
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-}  // namespace prax::schedulers::test
+}  // namespace prax::test

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "checkpoint/safetensors.h"
+#include "support/errors.h"
 #include "tensor/parallel.h"
 
 namespace prax::schedulers::flow_match_euler_test {
@@ -43,21 +44,6 @@ void expect_floats(const Floats& got, const Floats& wanted, const std::string& n
 
 constexpr float one_ulp = 1.2e-7f;
 
-template <typename Fn>
-std::string error_of(ErrorKind kind, Fn&& fn) {
-  try {
-    fn();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    EXPECT_TRUE(kind == ErrorKind::internal || !e.hint().empty()) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 const Floats sample_values{0.5f, -1, 2, 0.25f, -0.75f, 1.5f, 1, 2, 3, 4, -5, 0.125f};
 const Floats velocity_values{0.1f, 0.2f, -0.3f, 0.4f, 0.5f, -0.6f, 1.7f, -0.8f, 0.9f, 1.1f, -1.2f, 1.3f};
 
@@ -77,7 +63,7 @@ TEST(FlowMatchEuler, SchedulesAndStepsAreThoseOfTheReferenceCases) {
     request.sigmas = linspace(1.0, 1.0 / static_cast<double>(count), count);
     if (entry.contains("mu")) request.mu = entry["mu"].get<double>();
     const FlowMatchEulerScheduler scheduler = scheduler_of(entry.at("config"), request);
-    const float slack = contains(name, "karras") || contains(name, "exponential") ? one_ulp : 0;
+    const float slack = test::contains(name, "karras") || test::contains(name, "exponential") ? one_ulp : 0;
     expect_floats(scheduler.timesteps(), values(golden->tensor(name + ".timesteps")), name, slack);
     expect_floats(scheduler.sigmas(), values(golden->tensor(name + ".sigmas")), name, slack);
     Generator generator(entry.at("step_generator_seed").get<uint64_t>());
@@ -244,7 +230,7 @@ TEST(FlowMatchEuler, FindsTheStepOfATimestep) {
   EXPECT_EQ(scheduler.index_for_timestep(1000), 0);
   EXPECT_EQ(scheduler.index_for_timestep(750), 2);
   EXPECT_EQ(scheduler.index_for_timestep(20), 4);
-  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { scheduler.index_for_timestep(21); }), "21"));
+  EXPECT_TRUE(test::contains(test::error_of(ErrorKind::usage, [&] { scheduler.index_for_timestep(21); }), "21"));
 }
 
 TEST(FlowMatchEuler, ReadsEveryKeyOfTheConfig) {
@@ -280,32 +266,32 @@ TEST(FlowMatchEuler, ReadsEveryKeyOfTheConfig) {
 
 TEST(FlowMatchEuler, RefusesConfigsThatItCannotFollow) {
   const auto refused = [](const json& config) {
-    return error_of(ErrorKind::checkpoint, [&] { scheduler_of(config); });
+    return test::error_of(ErrorKind::checkpoint, [&] { scheduler_of(config); });
   };
-  EXPECT_TRUE(contains(refused({{"time_shift_type", "cubic"}}), "cubic"));
-  EXPECT_TRUE(contains(refused({{"use_karras_sigmas", true}, {"use_beta_sigmas", true}}), "more than one"));
-  EXPECT_TRUE(contains(refused({{"_class_name", "DDIMScheduler"}}), "DDIMScheduler"));
-  EXPECT_TRUE(contains(refused({{"num_train_timesteps", 0}}), "num_train_timesteps"));
-  EXPECT_TRUE(contains(refused({{"shift", "three"}}), "shift"));
+  EXPECT_TRUE(test::contains(refused({{"time_shift_type", "cubic"}}), "cubic"));
+  EXPECT_TRUE(test::contains(refused({{"use_karras_sigmas", true}, {"use_beta_sigmas", true}}), "more than one"));
+  EXPECT_TRUE(test::contains(refused({{"_class_name", "DDIMScheduler"}}), "DDIMScheduler"));
+  EXPECT_TRUE(test::contains(refused({{"num_train_timesteps", 0}}), "num_train_timesteps"));
+  EXPECT_TRUE(test::contains(refused({{"shift", "three"}}), "shift"));
 }
 
 TEST(FlowMatchEuler, RefusesRequestsThatMakeNoSchedule) {
   const auto refused = [](const json& config, const TimestepRequest& request) {
-    return error_of(ErrorKind::usage, [&] { scheduler_of(config, request); });
+    return test::error_of(ErrorKind::usage, [&] { scheduler_of(config, request); });
   };
-  EXPECT_TRUE(contains(refused({}, {}), "number of denoising steps"));
-  EXPECT_TRUE(contains(refused({}, steps(0)), "num_inference_steps is 0"));
-  EXPECT_TRUE(contains(refused({{"use_dynamic_shifting", true}}, steps(4)), "mu"));
-  EXPECT_TRUE(contains(refused({}, {{}, {1, 0.5}, {1000}, {}}), "2 sigmas and 1 timesteps"));
-  EXPECT_TRUE(contains(refused({}, {3, {1, 0.5}, {}, {}}), "2 sigmas"));
-  EXPECT_TRUE(contains(refused({}, {3, {}, {1000}, {}}), "1 timesteps"));
+  EXPECT_TRUE(test::contains(refused({}, {}), "number of denoising steps"));
+  EXPECT_TRUE(test::contains(refused({}, steps(0)), "num_inference_steps is 0"));
+  EXPECT_TRUE(test::contains(refused({{"use_dynamic_shifting", true}}, steps(4)), "mu"));
+  EXPECT_TRUE(test::contains(refused({}, {{}, {1, 0.5}, {1000}, {}}), "2 sigmas and 1 timesteps"));
+  EXPECT_TRUE(test::contains(refused({}, {3, {1, 0.5}, {}, {}}), "2 sigmas"));
+  EXPECT_TRUE(test::contains(refused({}, {3, {}, {1000}, {}}), "1 timesteps"));
   // One step from sigma 1 cannot be stretched to end at 0.1.
-  EXPECT_TRUE(contains(refused({{"shift_terminal", 0.1}}, steps(1)), "finite"));
+  EXPECT_TRUE(test::contains(refused({{"shift_terminal", 0.1}}, steps(1)), "finite"));
 }
 
 TEST(FlowMatchEuler, RefusesStepsThatDoNotFit) {
   const auto scheduler = scheduler_of({}, steps(4));
-  const auto refused = [](auto&& fn) { error_of(ErrorKind::internal, fn); };
+  const auto refused = [](auto&& fn) { test::error_of(ErrorKind::internal, fn); };
   refused([&] { scheduler.step(velocity(), 4, sample()); });
   refused([&] { scheduler.step(velocity(), -1, sample()); });
   refused([&] { scheduler.step(velocity().view({2, 2, 3}), 0, sample()); });

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "pipelines/arguments.h"
 #include "pipelines/guidance.h"
+#include "pipelines/t5.h"
 #include "tensor/memory.h"
 #include "tensor/parallel.h"
 
@@ -16,9 +17,6 @@ namespace prax::pipelines::ltx {
 namespace {
 
 using nlohmann::json;
-
-const char* const ignored_text_tensors[] = {"decoder.*", "lm_head.weight", "encoder.embed_tokens.weight",
-                                            "shared.weight"};
 
 //! Standard deviation over all values with Bessel's correction, as torch.std.
 double standard_deviation(std::span<const float> values) {
@@ -87,12 +85,7 @@ LtxPipeline::LtxPipeline(const checkpoint::Folder& folder, const LoadOptions& op
 }
 
 models::T5Encoder& LtxPipeline::text_encoder() {
-  if (!text_encoder_) {
-    const auto weights = folder_.weights("text_encoder", options_.variant);
-    text_encoder_ = std::make_unique<models::T5Encoder>(folder_.config("text_encoder"), checkpoint::Weights(weights),
-                                                        wide_dtype(options_.dtype));
-    checkpoint::require_all_used(*weights, {std::begin(ignored_text_tensors), std::end(ignored_text_tensors)});
-  }
+  if (!text_encoder_) text_encoder_ = open_t5(folder_, "text_encoder", options_);
   return *text_encoder_;
 }
 

@@ -9,6 +9,7 @@
 #include "pipelines/arguments.h"
 #include "pipelines/guidance.h"
 #include "pipelines/pictures.h"
+#include "pipelines/t5.h"
 #include "schedulers/linear_quadratic.h"
 #include "tensor/memory.h"
 
@@ -126,13 +127,7 @@ MochiPipeline::MochiPipeline(const checkpoint::Folder& folder, const LoadOptions
 }
 
 models::T5Encoder& MochiPipeline::text_encoder() {
-  if (!text_encoder_) {
-    const auto weights = folder_.weights("text_encoder", options_.variant);
-    text_encoder_ = std::make_unique<models::T5Encoder>(folder_.config("text_encoder"), checkpoint::Weights(weights),
-                                                        wide_dtype(options_.dtype));
-    checkpoint::require_all_used(*weights,
-                                 {"decoder.*", "lm_head.weight", "encoder.embed_tokens.weight", "shared.weight"});
-  }
+  if (!text_encoder_) text_encoder_ = open_t5(folder_, "text_encoder", options_);
   return *text_encoder_;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "pipelines/t5.h"
 
 namespace prax::pipelines::pyramid_flow {
 
@@ -12,7 +13,6 @@ namespace {
 constexpr int64_t t5_length = 128;
 //! Buffers that releases of these encoders may carry.
 const std::vector<std::string> ignored_clip_tensors{"text_model.embeddings.position_ids", "text_projection.weight"};
-const std::vector<std::string> ignored_t5_tensors{"encoder.embed_tokens.weight"};
 
 std::string numbered(const char* name, size_t index) {
   return index == 0 ? std::string(name) : std::string(name) + "_" + std::to_string(index + 1);
@@ -52,12 +52,7 @@ models::ClipEncoder& TextEncoders::open(Clip& clip) const {
 }
 
 models::T5Encoder& TextEncoders::open_t5() {
-  if (!t5_) {
-    const auto weights = folder_.weights(t5_name_, options_.variant);
-    t5_ = std::make_unique<models::T5Encoder>(folder_.config(t5_name_), checkpoint::Weights(weights),
-                                              wide_dtype(options_.dtype));
-    checkpoint::require_all_used(*weights, ignored_t5_tensors);
-  }
+  if (!t5_) t5_ = pipelines::open_t5(folder_, t5_name_, options_);
   return *t5_;
 }
 

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "pipelines/pipeline.h"
+#include "support/errors.h"
 #include "support/golden.h"
 
 namespace prax::test {
@@ -75,6 +76,20 @@ inline std::map<std::string, Tensor> run_of(pipelines::Pipeline& pipeline, const
   EXPECT_EQ(frames, sink.format.frames);
   seen["frames"] = Tensor::from<float>({frames, sink.format.height, sink.format.width, 3}, sink.pixels);
   return seen;
+}
+
+//! Denoises a run and decodes it.
+inline std::vector<float> frames_of(pipelines::Pipeline& pipeline, pipelines::Run& run) {
+  pipeline.denoise(run, {});
+  NoSink sink;
+  pipeline.decode(run, 0, sink, {});
+  return sink.pixels;
+}
+
+//! The request is refused as its sender's mistake, in a sentence or with a hint that has the word.
+inline void expect_refused(pipelines::Pipeline& pipeline, const pipelines::Request& request, const std::string& word) {
+  const std::string said = error_of(ErrorKind::usage, [&] { pipeline.begin(request); });
+  EXPECT_TRUE(contains(said, word)) << request.arguments.dump() << " / " << said;
 }
 
 }  // namespace prax::test
