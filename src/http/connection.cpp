@@ -23,6 +23,8 @@ constexpr size_t file_piece = 256 * 1024;
 constexpr size_t body_memory = 256 * 1024;  // a longer body waits in a file for its end
 constexpr uint64_t room_step = 4 << 20;     // for a body whose length is not announced
 constexpr auto linger_time = std::chrono::seconds(10);
+// For a TLS client's own word at the end, which it need not say (RFC 8446, 6.1).
+constexpr auto farewell_time = std::chrono::seconds(1);
 
 constexpr auto as_tuple = asio::as_tuple(asio::use_awaitable);
 
@@ -80,7 +82,7 @@ private:
     error_code ignored;
     if constexpr (is_tls) {
       if (orderly_) {
-        deadline_.after(linger_time);
+        deadline_.after(farewell_time);
         co_await stream_.async_shutdown(as_tuple);
       }
     }

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import PRAX
+from conftest import PATIENCE, PRAX
 from test_http import until
 
 
@@ -69,7 +69,9 @@ def test_a_new_certificate(secure, tmp_path):
     assert answers(after) and certificate(after) == second
     assert answers(before), "a connection that was there goes on"
     until(lambda: lines(secure, "request"))
+    began = time.monotonic()
     assert secure.stop() == 0
+    assert time.monotonic() - began < 5 * PATIENCE, "connections that say nothing hold nothing up"
 
 
 @pytest.mark.parametrize("breakage", ["text", "cut short", "another key", "gone", "config"])
