@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t t5_length = 128;
 //! Buffers that releases of these encoders may carry.
 const std::vector<std::string> ignored_clip_tensors{"text_model.embeddings.position_ids", "text_projection.weight"};
+const std::vector<std::string> ignored_t5_tensors{"encoder.embed_tokens.weight"};
 
 std::string numbered(const char* name, size_t index) {
   return index == 0 ? std::string(name) : std::string(name) + "_" + std::to_string(index + 1);
@@ -52,7 +53,7 @@ models::ClipEncoder& TextEncoders::open(Clip& clip) const {
 }
 
 models::T5Encoder& TextEncoders::open_t5() {
-  if (!t5_) t5_ = pipelines::open_t5(folder_, t5_name_, options_);
+  if (!t5_) t5_ = pipelines::open_t5(folder_, t5_name_, options_, ignored_t5_tensors);
   return *t5_;
 }
 
