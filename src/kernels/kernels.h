@@ -9,7 +9,10 @@
 //! (matmul.h, convolution.h, rowwise.h, attention.h) cut the work into pieces and hand them to the threads.
 namespace prax::kernels {
 
-enum class Activation : uint8_t { none, silu, gelu_tanh };
+//! silu(x) = x sigmoid(x); gelu(x) = x Phi(x), the normal distribution's; gelu_tanh approximates it (Hendrycks and
+//! Gimpel 2016, arXiv:1606.08415); quick_gelu(x) = x sigmoid(1.702 x); mish(x) = x tanh(log(1 + e^x)); relu(x) =
+//! max(x, 0).
+enum class Activation : uint8_t { none, silu, gelu_tanh, gelu, quick_gelu, mish, relu };
 
 //! What happens to a block of products C before it is written, in this order:
 //! y = activation(c + bias); y *= factor; y = residual + gate * y; out = y.

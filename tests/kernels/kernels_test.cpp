@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -10,18 +12,19 @@
 namespace prax::kernels::kernels_test {
 namespace {
 
+template <typename Body>
+void everywhere(Body&& body) {
+  const Isa before = isa();
+  for (Isa i : available_isas()) {
+    SCOPED_TRACE(std::string(name_of(i)));
+    set_isa(i);
+    body(kernels());
+  }
+  set_isa(before);
+}
+
 class Rowwise : public testing::TestWithParam<int64_t> {
 protected:
-  template <typename Body>
-  void everywhere(Body&& body) {
-    const Isa before = isa();
-    for (Isa i : available_isas()) {
-      SCOPED_TRACE(std::string(name_of(i)));
-      set_isa(i);
-      body(kernels());
-    }
-    set_isa(before);
-  }
   std::vector<float> draw(int64_t n, uint64_t seed, float scale = 1) {
     const Tensor t = Generator(seed).randn({n});
     std::vector<float> v(t.span<float>().begin(), t.span<float>().end());
@@ -75,18 +78,57 @@ TEST_P(Rowwise, RotatesPairs) {
   });
 }
 
+double activated(Activation activation, double v) {
+  switch (activation) {
+    case Activation::none:
+      return v;
+    case Activation::silu:
+      return v / (1 + std::exp(-v));
+    case Activation::gelu_tanh:
+      return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    case Activation::gelu:
+      return 0.5 * v * std::erfc(-v / M_SQRT2);
+    case Activation::quick_gelu:
+      return v / (1 + std::exp(-1.702 * v));
+    case Activation::mish:
+      return v * std::tanh(std::log1p(std::exp(v)));
+    case Activation::relu:
+      return std::max(v, 0.0);
+  }
+  return NAN;
+}
+
 TEST_P(Rowwise, Activates) {
   const int64_t n = GetParam();
-  const auto x = draw(n, 1, 20);
+  auto x = draw(n, 1, 20);
+  if (n > 16) {
+    constexpr std::array extremes{0.0f, -0.0f, 1e-20f, -12.0f, 100.0f, -100.0f, 1e30f, -1e30f};
+    std::copy(extremes.begin(), extremes.end(), x.begin());
+  }
   everywhere([&](const KernelTable& k) {
-    std::vector<float> silu(x.size()), gelu(x.size());
-    k.activate(x.data(), DType::f32, n, Activation::silu, silu.data(), DType::f32);
-    k.activate(x.data(), DType::f32, n, Activation::gelu_tanh, gelu.data(), DType::f32);
+    for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu_tanh, Activation::gelu,
+                                        Activation::quick_gelu, Activation::mish, Activation::relu}) {
+      std::vector<float> y(x.size());
+      k.activate(x.data(), DType::f32, n, activation, y.data(), DType::f32);
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double v = x[i];
+        EXPECT_NEAR(y[i], activated(activation, v), 2e-6 * (1 + std::max(v, 0.0)))
+            << static_cast<int>(activation) << " of " << v;
+      }
+    }
+  });
+}
+
+//! Where the values themselves are small: their last digits, not those of 1.
+TEST(Activations, TailsOfTheNormalDistribution) {
+  std::vector<float> x, y;
+  for (float v = -6; v <= 6; v += 0.03125f) x.push_back(v);
+  y.resize(x.size());
+  everywhere([&](const KernelTable& k) {
+    k.activate(x.data(), DType::f32, static_cast<int64_t>(x.size()), Activation::gelu, y.data(), DType::f32);
     for (size_t i = 0; i < x.size(); ++i) {
-      const double v = x[i];
-      EXPECT_NEAR(silu[i], v / (1 + std::exp(-v)), 1e-6 * (1 + std::abs(v)));
-      EXPECT_NEAR(gelu[i], 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))),
-                  2e-6 * (1 + std::abs(v)));
+      const double expected = activated(Activation::gelu, x[i]);
+      EXPECT_NEAR(y[i], expected, 3e-6 * std::abs(expected)) << x[i];
     }
   });
 }

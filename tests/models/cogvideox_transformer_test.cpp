@@ -117,7 +117,7 @@ TEST(CogVideoXTransformer, RefusesConfigsThatItCannotFollow) {
                           [&] { TransformerConfig::from(checkpoint::Config(config, "config.json")); });
   };
   EXPECT_TRUE(test::contains(of({{"activation_fn", "geglu"}}), "activation_fn \"geglu\""));
-  EXPECT_TRUE(test::contains(of({{"timestep_activation_fn", "mish"}}), "timestep_activation_fn \"mish\""));
+  EXPECT_TRUE(test::contains(of({{"timestep_activation_fn", "snake"}}), "timestep_activation_fn \"snake\""));
   EXPECT_TRUE(test::contains(of({{"num_attention_heads", 0}}), "num_attention_heads is 0"));
   EXPECT_TRUE(test::contains(of({{"attention_head_dim", int64_t{1} << 40}}), "attention_head_dim"));
   EXPECT_TRUE(test::contains(of({{"patch_size", 4096}}), "size"));

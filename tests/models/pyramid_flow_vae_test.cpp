@@ -12,10 +12,12 @@ using models::pyramid_flow::VaeConfig;
 using models::pyramid_flow::VaeTiling;
 using test::PyramidFlowGolden;
 
-std::unique_ptr<Vae> load(const PyramidFlowGolden& golden, DType dtype) {
+std::unique_ptr<Vae> load(const PyramidFlowGolden& golden, DType dtype, const nlohmann::json& change = {}) {
   const auto folder = golden.component();
-  return std::make_unique<Vae>(test::config_of(folder), test::weights_of(folder, "diffusion_pytorch_model.safetensors"),
-                               dtype);
+  nlohmann::json values = test::config_of(folder).values();
+  if (!change.is_null()) values.update(change);
+  return std::make_unique<Vae>(Config(values, "config.json"),
+                               test::weights_of(folder, "diffusion_pytorch_model.safetensors"), dtype);
 }
 
 //! Clip b of pixels [B, 3, T, H, W] -> [T, H, W, 3]
@@ -151,8 +153,21 @@ void expect_refused(const nlohmann::json& change, const std::string& said) {
   }
 }
 
+TEST(PyramidFlowVae, EachSideHasItsActivation) {
+  const PyramidFlowGolden golden("vae");
+  const auto vae = load(golden, DType::f32);
+  const auto encoder = load(golden, DType::f32, {{"encoder_act_fn", "relu"}});
+  const auto decoder = load(golden, DType::f32, {{"decoder_act_fn", "relu"}});
+  const Tensor image = video_of(golden["image.pixels"]), latents = item(golden["image.sample"], 0);
+  const Tensor moments = vae->encode(image, {}), decoded = decode(*vae, latents);
+  EXPECT_GT(test::relative_error(encoder->encode(image, {}), moments), 1e-2);
+  EXPECT_EQ(test::relative_error(decode(*encoder, latents), decoded), 0);
+  EXPECT_GT(test::relative_error(decode(*decoder, latents), decoded), 1e-2);
+  EXPECT_EQ(test::relative_error(decoder->encode(image, {}), moments), 0);
+}
+
 TEST(PyramidFlowVae, NamesWhatItCannotRun) {
-  expect_refused({{"encoder_act_fn", "gelu"}}, "encoder_act_fn");
+  expect_refused({{"encoder_act_fn", "snake"}}, "encoder_act_fn");
   expect_refused({{"decoder_up_block_types", {"UpDecoderBlock2D"}}}, "UpDecoderBlock2D");
   expect_refused({{"decoder_layers_per_block", {1, 1}}}, "one length");
   expect_refused({{"decoder_in_channels", 5}}, "decoder_in_channels");

@@ -124,15 +124,59 @@ inline Floats exp(Floats x) {
 
 inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exp(-x)); }
 
+//! erfc(z) for z >= 0, to 1.2e-7 of itself (Press et al., Numerical Recipes, section 6.2: a Chebyshev fit).
+inline Floats erfc(Floats z) {
+  const Floats t = 1.0f / (1.0f + 0.5f * z);
+  Floats p = splat(0.17087277f);
+  p = p * t - 0.82215223f;
+  p = p * t + 1.48851587f;
+  p = p * t - 1.13520398f;
+  p = p * t + 0.27886807f;
+  p = p * t - 0.18628806f;
+  p = p * t + 0.09678418f;
+  p = p * t + 0.37409196f;
+  p = p * t + 1.00002368f;
+  p = p * t - 1.26551223f;
+  return t * exp(p - z * z);
+}
+
+//! x Phi(x), Phi(x) = erfc(-x / sqrt(2)) / 2
+inline Floats gelu(Floats x) {
+  const Floats tail = 0.5f * erfc(larger(x, -x) * 0.70710678118654752f);
+  return x * select_less(x, splat(0), tail, 1.0f - tail);
+}
+
+//! x tanh(log(1 + e^x)) = x n / (n + 2), n = e^x (e^x + 2); from 20 on the quotient is 1.
+inline Floats mish(Floats x) {
+  const Floats e = exp(select_less(splat(20), x, splat(20), x)), n = e * (e + 2.0f);
+  return x * (n / (n + 2.0f));
+}
+
+//! Those that large products rarely have: a call, so that loops over activation_of stay small.
+[[gnu::noinline, gnu::cold, maybe_unused]] Floats rare_activation_of(prax::kernels::Activation a, Floats x) {
+  switch (a) {
+    case prax::kernels::Activation::gelu:
+      return gelu(x);
+    case prax::kernels::Activation::quick_gelu:
+      return x * sigmoid(1.702f * x);
+    case prax::kernels::Activation::mish:
+      return mish(x);
+    default:
+      return select_less(x, splat(0), splat(0), x);  // relu
+  }
+}
+
 //! gelu_tanh(x) = x/2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
 inline Floats activation_of(prax::kernels::Activation a, Floats x) {
   switch (a) {
+    case prax::kernels::Activation::none:
+      return x;
     case prax::kernels::Activation::silu:
       return x * sigmoid(x);
     case prax::kernels::Activation::gelu_tanh:
       return x * sigmoid(1.5957691216057308f * (x + 0.044715f * x * x * x));
     default:
-      return x;
+      return rare_activation_of(a, x);
   }
 }
 

@@ -87,13 +87,13 @@ Rotary Transformer::rotary(int64_t frames, int64_t height, int64_t width) const 
   return rotary_counted(grid, c.attention_head_dim);
 }
 
-//! linear_2(silu(linear_1(sinusoids)))
+//! linear_2(activation(linear_1(sinusoids)))
 Tensor Transformer::embed(const TimeEmbedding& embedding, float value) const {
-  nn::Fusion silu;
-  silu.activation = kernels::Activation::silu;
+  nn::Fusion activated;
+  activated.activation = config_.timestep_activation;
   const Tensor waves =
       nn::timestep_embedding(std::span(&value, 1), embedding.sinusoids, config_.flip_sin_to_cos, config_.freq_shift);
-  return embedding.linear_2(embedding.linear_1(waves, DType::f32, silu), DType::f32);
+  return embedding.linear_2(embedding.linear_1(waves, DType::f32, activated), DType::f32);
 }
 
 //! The video's values come first in the modulation, its rows last in the sequence.

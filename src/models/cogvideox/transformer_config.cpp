@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "nn/activation.h"
 
 namespace prax::models::cogvideox {
 
@@ -82,19 +83,10 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
                     "transformers that pack frames have use_rotary_positional_embeddings alone");
   }
 
-  const auto activation = config.get<std::string>("activation_fn", "gelu-approximate");
-  if (activation == "gelu-approximate") {
-    c.activation = kernels::Activation::gelu_tanh;
-  } else if (activation == "linear-silu") {
-    c.activation = kernels::Activation::silu;
-  } else {
-    config.refuse("activation_fn \"" + activation + "\" is not supported",
-                  "published CogVideoX transformers have \"gelu-approximate\"");
-  }
-  const auto of_time = config.get<std::string>("timestep_activation_fn", "silu");
-  if (of_time != "silu" && of_time != "swish")
-    config.refuse("timestep_activation_fn \"" + of_time + "\" is not supported",
-                  "published CogVideoX transformers have \"silu\"");
+  c.activation = nn::read_activation(config, "activation_fn", "gelu-approximate",
+                                     "published CogVideoX transformers have \"gelu-approximate\"");
+  c.timestep_activation =
+      nn::read_activation(config, "timestep_activation_fn", "silu", "published CogVideoX transformers have \"silu\"");
   return c;
 }
 

@@ -22,7 +22,7 @@ struct TransformerConfig {
   bool use_rotary_positional_embeddings, use_learned_positional_embeddings;
   bool attention_bias, norm_elementwise_affine;
   float norm_eps;
-  kernels::Activation activation;
+  kernels::Activation activation, timestep_activation;
 
   int64_t inner_dim() const { return num_attention_heads * attention_head_dim; }
   //! Latent frames of one token.

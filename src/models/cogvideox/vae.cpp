@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "models/cogvideox/vae_layers.h"
 #include "models/cogvideox/vae_tiling.h"
+#include "nn/activation.h"
 
 namespace prax::models::cogvideox {
 
@@ -92,9 +93,7 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
                     "each of block_out_channels must be a multiple of it");
   require_types(config, "down_block_types", "CogVideoXDownBlock3D", c.block_out_channels.size());
   require_types(config, "up_block_types", "CogVideoXUpBlock3D", c.block_out_channels.size());
-  const auto activation = config.get<std::string>("act_fn", "silu");
-  if (activation != "silu" && activation != "swish")
-    config.refuse("act_fn \"" + activation + "\" is not supported", "CogVideoX autoencoders have \"silu\"");
+  c.activation = nn::read_activation(config, "act_fn", "silu", "CogVideoX autoencoders have \"silu\"");
   if ((c.use_quant_conv || c.use_post_quant_conv) && c.out_channels != c.latent_channels)
     config.refuse(std::string(c.use_quant_conv ? "use_quant_conv" : "use_post_quant_conv") + " is true with " +
                       std::to_string(c.out_channels) + " out_channels and " + std::to_string(c.latent_channels) +
@@ -115,7 +114,7 @@ public:
     if (c.use_post_quant_conv)
       post_quant_conv_ = nn::PointConv(root["post_quant_conv"], c.out_channels, c.out_channels, dtype);
     const auto resnet = [&](const checkpoint::Weights& at, int64_t in, int64_t out) {
-      return Resnet(at, {in, out, c.norm_num_groups, c.norm_eps, c.latent_channels}, dtype);
+      return Resnet(at, {in, out, c.norm_num_groups, c.norm_eps, c.activation, c.latent_channels}, dtype);
     };
     const Ints channels(c.block_out_channels.rbegin(), c.block_out_channels.rend());
     int64_t in = channels[0];
@@ -214,7 +213,7 @@ public:
     if (c.use_quant_conv)
       quant_conv_ = nn::PointConv(root["quant_conv"], 2 * c.out_channels, 2 * c.out_channels, dtype);
     const auto resnet = [&](const checkpoint::Weights& at, int64_t in, int64_t out) {
-      return Resnet(at, {in, out, c.norm_num_groups, c.norm_eps}, dtype);
+      return Resnet(at, {in, out, c.norm_num_groups, c.norm_eps, c.activation}, dtype);
     };
     int64_t in = c.block_out_channels[0];
     for (size_t i = 0; i < c.block_out_channels.size(); ++i) {

@@ -7,6 +7,7 @@
 
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
+#include "kernels/kernels.h"
 #include "models/cogvideox/tile_axis.h"
 #include "tensor/tensor.h"
 
@@ -20,6 +21,7 @@ struct VaeConfig {
   double scaling_factor;
   double temporal_compression_ratio;
   int64_t sample_height, sample_width;
+  kernels::Activation activation;  //!< of resnets; the one before conv_out is silu
   bool use_quant_conv, use_post_quant_conv, invert_scale_latents;
 
   //! Samplers that halve or double the time, counted from the pixels when coding, from the latents when decoding.

@@ -36,12 +36,14 @@ bool share(const nn::Frame& a, const nn::Frame& b) { return a.data.raw() == b.da
 
 }  // namespace
 
-ChunkNorm::ChunkNorm(const checkpoint::Weights& weights, int64_t channels, int64_t groups, float eps)
-    : norm_(weights, channels, groups, eps) {}
+ChunkNorm::ChunkNorm(const checkpoint::Weights& weights, int64_t channels, int64_t groups, float eps,
+                     kernels::Activation activation)
+    : norm_(weights, channels, groups, eps), activation_(activation) {}
 
 ChunkNorm::ChunkNorm(const checkpoint::Weights& weights, int64_t channels, int64_t latent_channels, int64_t groups,
-                     DType dtype)
+                     DType dtype, kernels::Activation activation)
     : norm_(weights["norm_layer"], channels, groups, spatial_norm_eps),
+      activation_(activation),
       conditioned_(true),
       conv_y_(weights["conv_y"]["conv"], latent_channels, channels, dtype),
       conv_b_(weights["conv_b"]["conv"], latent_channels, channels, dtype) {}
@@ -89,8 +91,7 @@ void ChunkNorm::operator()(const nn::Frame& frame, int64_t t, nn::Plane& plane) 
             }
           }
         }
-        k.affine(frame.pixel(y, x), channels, scale.data(), shift.data(), kernels::Activation::silu,
-                 pixel_of(plane, y, x), dtype);
+        k.affine(frame.pixel(y, x), channels, scale.data(), shift.data(), activation_, pixel_of(plane, y, x), dtype);
       }
     }
   });
@@ -125,11 +126,14 @@ void CausalConv::rest() {
     if (p.data.defined()) p.data = p.data.to(dtype_);
 }
 
+ChunkNorm Resnet::norm_of(const checkpoint::Weights& weights, const Options& o, int64_t channels, DType dtype) {
+  if (o.latent_channels > 0) return {weights, channels, o.latent_channels, o.groups, dtype, o.activation};
+  return {weights, channels, o.groups, o.eps, o.activation};
+}
+
 Resnet::Resnet(const checkpoint::Weights& weights, const Options& o, DType dtype)
-    : norm1_(o.latent_channels > 0 ? ChunkNorm(weights["norm1"], o.in, o.latent_channels, o.groups, dtype)
-                                   : ChunkNorm(weights["norm1"], o.in, o.groups, o.eps)),
-      norm2_(o.latent_channels > 0 ? ChunkNorm(weights["norm2"], o.out, o.latent_channels, o.groups, dtype)
-                                   : ChunkNorm(weights["norm2"], o.out, o.groups, o.eps)),
+    : norm1_(norm_of(weights["norm1"], o, o.in, dtype)),
+      norm2_(norm_of(weights["norm2"], o, o.out, dtype)),
       conv1_(weights["conv1"], o.in, o.out, dtype),
       conv2_(weights["conv2"], o.out, o.out, dtype),
       has_shortcut_(o.in != o.out) {

@@ -14,25 +14,28 @@ namespace prax::models::cogvideox {
 //! neighbours that are equal may share it.
 using Chunk = std::vector<nn::Frame>;
 
-//! A group norm over a chunk, then silu. Where it has `conv_y` and `conv_b` it is conditioned on the latents:
+//! A group norm over a chunk, then an activation. Where it has `conv_y` and `conv_b` it is conditioned on the latents:
 //! norm(x) * conv_y(z) + conv_b(z), z stretched to the chunk's size (CogVideoXSpatialNorm3D). A 1x1x1 convolution of
 //! stretched latents is a stretched convolution, so those are computed at the latents' own size.
 class ChunkNorm {
 public:
   //! torch.nn.GroupNorm: "weight", "bias".
-  ChunkNorm(const checkpoint::Weights& weights, int64_t channels, int64_t groups, float eps);
+  ChunkNorm(const checkpoint::Weights& weights, int64_t channels, int64_t groups, float eps,
+            kernels::Activation activation = kernels::Activation::silu);
   //! CogVideoXSpatialNorm3D: "norm_layer", "conv_y", "conv_b".
-  ChunkNorm(const checkpoint::Weights& weights, int64_t channels, int64_t latent_channels, int64_t groups, DType dtype);
+  ChunkNorm(const checkpoint::Weights& weights, int64_t channels, int64_t latent_channels, int64_t groups, DType dtype,
+            kernels::Activation activation = kernels::Activation::silu);
 
   //! Looks at all frames of the next chunk, with their latents where it is conditioned.
   void begin(const Chunk& chunk, const Chunk& latents);
-  //! silu(norm(frame)) of the chunk's frame `t`.
+  //! activation(norm(frame)) of the chunk's frame `t`.
   void operator()(const nn::Frame& frame, int64_t t, nn::Plane& plane) const;
   //! Forgets the chunk.
   void end();
 
 private:
   nn::GroupNorm norm_;
+  kernels::Activation activation_;
   bool conditioned_ = false;
   nn::PointConv conv_y_, conv_b_;
   nn::ChannelAffine affine_;
@@ -66,13 +69,14 @@ private:
   int64_t pushed_ = 0;
 };
 
-//! CogVideoXResnetBlock3D: x + conv2(silu(norm2(conv1(silu(norm1(x)))))), x through a 1x1x1 convolution where the width
-//! changes.
+//! CogVideoXResnetBlock3D: x + conv2(activation(norm2(conv1(activation(norm1(x)))))), x through a 1x1x1 convolution
+//! where the width changes.
 class Resnet {
 public:
   struct Options {
     int64_t in, out, groups;
     float eps;
+    kernels::Activation activation;
     int64_t latent_channels = 0;  //!< of the latents that its norms are conditioned on, or 0
   };
   Resnet(const checkpoint::Weights& weights, const Options& options, DType dtype);
@@ -80,6 +84,8 @@ public:
   Chunk operator()(Chunk x, const Chunk& latents);
 
 private:
+  static ChunkNorm norm_of(const checkpoint::Weights& weights, const Options& o, int64_t channels, DType dtype);
+
   ChunkNorm norm1_, norm2_;
   CausalConv conv1_, conv2_;
   bool has_shortcut_;

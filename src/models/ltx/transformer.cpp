@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/attention.h"
+#include "nn/activation.h"
 #include "nn/norm.h"
 #include "tensor/parallel.h"
 
@@ -41,11 +42,8 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
   c.norm_eps = config.get<float>("norm_eps", 1e-6f);
   c.attention_bias = config.get<bool>("attention_bias", true);
   c.attention_out_bias = config.get<bool>("attention_out_bias", true);
-  const auto activation = config.get<std::string>("activation_fn", "gelu-approximate");
-  if (activation != "gelu-approximate")
-    config.refuse("activation_fn \"" + activation + "\" is not supported",
-                  "published LTX-Video transformers have \"gelu-approximate\"");
-  c.activation = kernels::Activation::gelu_tanh;
+  c.activation = nn::read_activation(config, "activation_fn", "gelu-approximate",
+                                     "published LTX-Video transformers have \"gelu-approximate\"");
   const auto qk_norm = config.get<std::string>("qk_norm", "rms_norm_across_heads");
   if (qk_norm != "rms_norm_across_heads")
     config.refuse("qk_norm \"" + qk_norm + "\" is not supported",
@@ -226,7 +224,7 @@ void Transformer::cross_attention(const Block& block, Tensor& x, const Tensor& t
   block.cross.out.into(attended, x, fusion);
 }
 
-//! x += gate * down(gelu(up(modulate(norm2(x)))))
+//! x += gate * down(activation(up(modulate(norm2(x)))))
 void Transformer::feed_forward(const Block& block, Tensor& x, const Tensor& ada) const {
   const int64_t dim = config_.inner_dim(), stride = ada.dim(0) > 1 ? ada.dim(1) : 0;
   const DType dtype = kernels::activation_dtype(dtype_);
@@ -236,9 +234,9 @@ void Transformer::feed_forward(const Block& block, Tensor& x, const Tensor& ada)
   norm.shift = ada.data<float>() + 3 * dim;
   norm.scale = ada.data<float>() + 4 * dim;
   norm.modulation_stride = stride;
-  nn::Fusion gelu;
-  gelu.activation = config_.activation;
-  const Tensor inner = block.up(nn::normalize(x, norm, dtype, spread), dtype, gelu, spread);
+  nn::Fusion activated;
+  activated.activation = config_.activation;
+  const Tensor inner = block.up(nn::normalize(x, norm, dtype, spread), dtype, activated, spread);
   nn::Fusion fusion;
   fusion.gate = ada.data<float>() + 5 * dim;
   fusion.gate_stride = stride;

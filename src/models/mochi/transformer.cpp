@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/attention.h"
+#include "nn/activation.h"
 #include "nn/embeddings.h"
 #include "nn/norm.h"
 #include "tensor/parallel.h"
@@ -99,15 +100,11 @@ TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
   c.text_embed_dim = config.get<int64_t>("text_embed_dim", 4096);
   c.time_embed_dim = config.get<int64_t>("time_embed_dim", 256);
   const auto activation = config.get<std::string>("activation_fn", "swiglu");
-  if (activation == "swiglu" || activation == "linear-silu") {
-    c.gated = activation == "swiglu";
-    c.activation = kernels::Activation::silu;
-  } else if (activation == "gelu-approximate") {
-    c.activation = kernels::Activation::gelu_tanh;
-  } else {
-    config.refuse("activation_fn \"" + activation + "\" is not supported",
-                  "the published Mochi transformer has \"swiglu\"");
-  }
+  c.gated = activation == "swiglu";
+  const auto known = nn::activation_named(c.gated ? "silu" : activation);
+  if (!known)
+    nn::refuse_activation(config, "activation_fn", activation, "the published Mochi transformer has \"swiglu\"");
+  c.activation = *known;
   for (const int64_t size : {c.patch_size, c.num_attention_heads, c.attention_head_dim, c.pooled_projection_dim,
                              c.in_channels, c.out_channels, c.text_embed_dim, c.time_embed_dim})
     if (size < 1 || size > (1 << 20))

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "models/mochi/tiles.h"
 #include "models/mochi/vae_blocks.h"
+#include "nn/activation.h"
 #include "tensor/parallel.h"
 
 namespace prax::models::mochi {
@@ -39,16 +40,6 @@ int64_t product(const Ints& values) {
   config.refuse(what, "download the vae's config.json again");
 }
 
-OutputActivation activation_of(const checkpoint::Config& config) {
-  std::string name = config.get<std::string>("act_fn", "silu");
-  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  if (name == "silu" || name == "swish") return OutputActivation::silu;
-  if (name == "relu") return OutputActivation::relu;
-  if (name == "gelu") return OutputActivation::gelu;
-  if (name == "mish") return OutputActivation::mish;
-  refuse_vae(config, "act_fn \"" + name + "\" is not an activation");
-}
-
 //! Of each latent channel; undefined where config has null, which means none.
 Tensor statistic(const checkpoint::Config& config, const char* key, const Floats& absent, int64_t channels) {
   if (config.values().contains(key) && !config.has(key)) return {};
@@ -59,24 +50,10 @@ Tensor statistic(const checkpoint::Config& config, const char* key, const Floats
   return Tensor::from<float>({channels}, values);
 }
 
-float activated(float x, OutputActivation activation) {
-  switch (activation) {
-    case OutputActivation::silu:
-      return x / (1.0f + std::exp(-x));
-    case OutputActivation::relu:
-      return std::max(x, 0.0f);
-    case OutputActivation::gelu:
-      return 0.5f * x * (1.0f + std::erf(x / std::numbers::sqrt2_v<float>));
-    case OutputActivation::mish:
-      return x * std::tanh(x > 20.0f ? x : std::log1p(std::exp(x)));
-  }
-  return x;
-}
-
 //! The last layers: the activation, in the encoder of a norm, and a projection of each pixel.
 class OutputStage : public Stage {
 public:
-  OutputStage(std::optional<FrameNorm> norm, OutputActivation activation, nn::Linear projection)
+  OutputStage(std::optional<FrameNorm> norm, kernels::Activation activation, nn::Linear projection)
       : norm_(std::move(norm)), activation_(activation), projection_(std::move(projection)) {}
   void begin() override {}
   void finish(const Emit&) override {}
@@ -93,11 +70,7 @@ public:
             const auto c = static_cast<size_t>(i % channels);
             pixels[i] = pixels[i] * norm->scale[c] + norm->shift[c];
           }
-        if (activation_ == OutputActivation::silu) {
-          kernels::kernels().activate(pixels, DType::f32, row, kernels::Activation::silu, pixels, DType::f32);
-        } else {
-          for (int64_t i = 0; i < row; ++i) pixels[i] = activated(pixels[i], activation_);
-        }
+        kernels::kernels().activate(pixels, DType::f32, row, activation_, pixels, DType::f32);
       }
     });
     nn::Frame out{frame.height, frame.width, projection_.out(), projection_(frame.data, DType::f32)};
@@ -107,7 +80,7 @@ public:
 
 private:
   std::optional<FrameNorm> norm_;
-  OutputActivation activation_;
+  kernels::Activation activation_;
   nn::Linear projection_;
 };
 
@@ -142,7 +115,7 @@ VaeConfig VaeConfig::from(const checkpoint::Config& config) {
   c.spatial_expansions = config.get<Ints>("spatial_expansions", {2, 2, 2});
   c.add_attention_block = config.get<Bools>("add_attention_block", {false, true, true, true, true});
   c.scaling_factor = config.get<float>("scaling_factor", 1.0f);
-  c.activation = activation_of(config);
+  c.activation = nn::read_activation(config, "act_fn", "silu", "Mochi autoencoders have \"silu\"");
 
   const size_t blocks = c.decoder_block_out_channels.size();
   if (blocks < 1 || c.encoder_block_out_channels.size() != blocks || c.layers_per_block.size() != blocks + 1 ||

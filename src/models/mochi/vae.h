@@ -8,12 +8,10 @@
 
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
+#include "kernels/kernels.h"
 #include "tensor/tensor.h"
 
 namespace prax::models::mochi {
-
-//! What follows the last layer before the projection to pixels or latents.
-enum class OutputActivation : uint8_t { silu, relu, gelu, mish };
 
 //! config.json of AutoencoderKLMochi with the class's defaults for absent keys.
 struct VaeConfig {
@@ -22,7 +20,7 @@ struct VaeConfig {
   std::vector<int64_t> encoder_block_out_channels, decoder_block_out_channels, layers_per_block;
   std::vector<int64_t> temporal_expansions, spatial_expansions;
   std::vector<bool> add_attention_block;
-  OutputActivation activation;
+  kernels::Activation activation;  //!< after the last layer, before the projection to pixels or latents
   float scaling_factor;
   int64_t picture_channels() const;
   int64_t spatial_compression_ratio() const;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "models/pyramid_flow/vae_layers.h"
 #include "models/pyramid_flow/vae_tiles.h"
+#include "nn/activation.h"
 #include "tensor/parallel.h"
 
 namespace prax::models::pyramid_flow {
@@ -44,20 +45,19 @@ VaeConfig::Side side_from(const checkpoint::Config& config, const std::string& p
   for (size_t i = 0; i < count; ++i)
     if (side.channels[i] < 1 || side.layers[i] < 0)
       config.refuse("a size of " + prefix + "... is not positive", "download config.json again");
-  const auto activation = config.get<std::string>(prefix + "act_fn", "silu");
-  if (activation != "silu" && activation != "swish")
-    config.refuse(prefix + "act_fn \"" + activation + "\" is not supported",
-                  "published autoencoders of Pyramid Flow have \"silu\"");
+  side.activation =
+      nn::read_activation(config, prefix + "act_fn", "silu", "published autoencoders of Pyramid Flow have \"silu\"");
   return side;
 }
 
 int64_t factor_of(const Bools& sampled) { return int64_t{1} << std::count(sampled.begin(), sampled.end(), true); }
 
 //! CausalUNetMidBlock2D: a resnet, attention, a resnet.
-void add_mid_block(Chain& chain, const checkpoint::Weights& w, int64_t channels, int64_t groups, DType dtype) {
-  chain.add(std::make_unique<ResnetLayer>(w["resnets"][0], channels, channels, groups, dtype));
-  chain.add(std::make_unique<AttentionLayer>(w["attentions"][0], channels, groups, dtype));
-  chain.add(std::make_unique<ResnetLayer>(w["resnets"][1], channels, channels, groups, dtype));
+void add_mid_block(Chain& chain, const checkpoint::Weights& w, int64_t channels, const VaeConfig::Side& side,
+                   DType dtype) {
+  chain.add(std::make_unique<ResnetLayer>(w["resnets"][0], channels, channels, side.groups, side.activation, dtype));
+  chain.add(std::make_unique<AttentionLayer>(w["attentions"][0], channels, side.groups, dtype));
+  chain.add(std::make_unique<ResnetLayer>(w["resnets"][1], channels, channels, side.groups, side.activation, dtype));
 }
 
 //! Takes away what a chain remembers of a clip, and gives it back.
@@ -115,7 +115,7 @@ struct Vae::Layers {
       const auto block = w["down_blocks"][static_cast<int>(i)];
       for (int64_t j = 0; j < side.layers[i]; ++j) {
         encoder.add(std::make_unique<ResnetLayer>(block["resnets"][static_cast<int>(j)], channels, side.channels[i],
-                                                  side.groups, dtype));
+                                                  side.groups, side.activation, dtype));
         channels = side.channels[i];
       }
       if (side.spatial[i])
@@ -125,7 +125,7 @@ struct Vae::Layers {
         encoder.add(std::make_unique<ConvLayer>(
             CausalConv(block["temporal_downsamplers"][0]["conv"], channels, channels, dtype, kernel_factor, 1)));
     }
-    add_mid_block(encoder, w["mid_block"], channels, side.groups, dtype);
+    add_mid_block(encoder, w["mid_block"], channels, side, dtype);
     encoder.add(std::make_unique<ConvLayer>(CausalConv(w["conv_out"], channels, 2 * config.latent_channels, dtype),
                                             nn::GroupNorm(w["conv_norm_out"], channels, side.groups, vae_norm_eps)));
     encoder.add(std::make_unique<PointLayer>(weights["quant_conv"], 2 * config.latent_channels, dtype));
@@ -138,12 +138,12 @@ struct Vae::Layers {
     int64_t channels = blocks.front();
     decoder.add(std::make_unique<PointLayer>(weights["post_quant_conv"], config.latent_channels, dtype));
     decoder.add(std::make_unique<ConvLayer>(CausalConv(w["conv_in"], config.latent_channels, channels, dtype)));
-    add_mid_block(decoder, w["mid_block"], channels, side.groups, dtype);
+    add_mid_block(decoder, w["mid_block"], channels, side, dtype);
     for (size_t i = 0; i < blocks.size(); ++i) {
       const auto block = w["up_blocks"][static_cast<int>(i)];
       for (int64_t j = 0; j < side.layers[i]; ++j) {
         decoder.add(std::make_unique<ResnetLayer>(block["resnets"][static_cast<int>(j)], channels, blocks[i],
-                                                  side.groups, dtype));
+                                                  side.groups, side.activation, dtype));
         channels = blocks[i];
       }
       if (side.spatial[i]) decoder.add(std::make_unique<SpatialUpsample>(block["upsamplers"][0], channels, dtype));

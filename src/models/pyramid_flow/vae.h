@@ -6,6 +6,7 @@
 
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
+#include "kernels/kernels.h"
 #include "tensor/tensor.h"
 
 namespace prax::models::pyramid_flow {
@@ -16,6 +17,7 @@ struct VaeConfig {
     std::vector<int64_t> channels, layers;
     std::vector<bool> spatial, temporal;
     int64_t groups = 32;
+    kernels::Activation activation = kernels::Activation::silu;  //!< of resnets; the one before conv_out is silu
   };
   int64_t pixel_channels = 3, latent_channels = 4;
   int64_t downsample_scale = 8;

@@ -15,8 +15,8 @@ constexpr size_t kernel_frames = 3;
 
 int64_t rows_grain(const nn::Frame& frame) { return std::max<int64_t>(1, 32768 / (frame.width * frame.channels + 1)); }
 
-//! The inside of a plane = silu(frame * scale + shift), or the frame as it is without a map.
-void fill(const nn::Frame& frame, const nn::ChannelAffine* map, nn::Plane& plane) {
+//! The inside of a plane = activation(frame * scale + shift), or the frame as it is without a map.
+void fill(const nn::Frame& frame, const nn::ChannelAffine* map, kernels::Activation activation, nn::Plane& plane) {
   const auto& k = kernels::kernels();
   const int64_t channels = frame.channels, row = frame.width * channels;
   const DType dtype = plane.data.dtype();
@@ -28,7 +28,7 @@ void fill(const nn::Frame& frame, const nn::ChannelAffine* map, nn::Plane& plane
         const float *scale = map->scale.data(), *shift = map->shift.data();
         for (int64_t x = 0; x < row; x += channels)
           for (int64_t c = 0; c < channels; ++c) values[static_cast<size_t>(x + c)] = from[x + c] * scale[c] + shift[c];
-        k.activate(values.data(), DType::f32, row, kernels::Activation::silu, values.data(), DType::f32);
+        k.activate(values.data(), DType::f32, row, activation, values.data(), DType::f32);
         from = values.data();
       }
       for (int64_t x = 0; x < frame.width; ++x)
@@ -61,13 +61,14 @@ CausalConv::CausalConv(const checkpoint::Weights& weights, int64_t in, int64_t o
       time_stride_(time_stride),
       space_stride_(space_stride) {}
 
-nn::Frame CausalConv::push(const nn::Frame& frame, const nn::GroupNorm* norm, const nn::Frame* residual) {
+nn::Frame CausalConv::push(const nn::Frame& frame, const nn::GroupNorm* norm, kernels::Activation activation,
+                           const nn::Frame* residual) {
   nn::Plane plane = conv_.plane(frame.height, frame.width);
   if (norm) {
     const nn::ChannelAffine map = norm->over(std::span(&frame, 1));
-    fill(frame, &map, plane);
+    fill(frame, &map, activation, plane);
   } else {
-    fill(frame, nullptr, plane);
+    fill(frame, nullptr, kernels::Activation::none, plane);
   }
   auto& past = past_.planes;
   if (past.empty())
@@ -88,9 +89,11 @@ void ConvLayer::push(nn::Frame frame, const nn::Emit& emit) {
   if (out.defined()) emit(std::move(out));
 }
 
-ResnetLayer::ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t out, int64_t groups, DType dtype)
+ResnetLayer::ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t out, int64_t groups,
+                         kernels::Activation activation, DType dtype)
     : norm1_(weights["norm1"], in, groups, vae_norm_eps),
       norm2_(weights["norm2"], out, groups, vae_norm_eps),
+      activation_(activation),
       conv1_(weights["conv1"], in, out, dtype),
       conv2_(weights["conv2"], out, out, dtype),
       shortcut_(in != out) {
@@ -98,9 +101,9 @@ ResnetLayer::ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t
 }
 
 void ResnetLayer::push(nn::Frame frame, const nn::Emit& emit) {
-  const nn::Frame inner = conv1_.push(frame, &norm1_);
+  const nn::Frame inner = conv1_.push(frame, &norm1_, activation_);
   if (shortcut_) frame = conv_shortcut_(frame, nullptr);
-  emit(conv2_.push(inner, &norm2_, &frame));
+  emit(conv2_.push(inner, &norm2_, activation_, &frame));
 }
 
 AttentionLayer::AttentionLayer(const checkpoint::Weights& weights, int64_t channels, int64_t groups, DType dtype)

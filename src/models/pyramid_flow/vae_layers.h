@@ -57,9 +57,10 @@ public:
   void begin() { past_ = {}; }
   const Past& past() const { return past_; }
   void swap_past(Past& other) { std::swap(past_, other); }
-  //! The frame after those before. With `norm`, silu(norm(frame)) takes its place. The output, plus `residual` if
-  //! given; an undefined frame where the stride over time has none.
-  nn::Frame push(const nn::Frame& frame, const nn::GroupNorm* norm = nullptr, const nn::Frame* residual = nullptr);
+  //! The frame after those before. With `norm`, activation(norm(frame)) takes its place. The output, plus `residual`
+  //! if given; an undefined frame where the stride over time has none.
+  nn::Frame push(const nn::Frame& frame, const nn::GroupNorm* norm = nullptr,
+                 kernels::Activation activation = kernels::Activation::silu, const nn::Frame* residual = nullptr);
 
 private:
   nn::PlaneConv conv_;
@@ -91,10 +92,12 @@ private:
   nn::PointConv conv_;
 };
 
-//! CausalResnetBlock3D: x + conv2(silu(norm2(conv1(silu(norm1(x)))))), x through a product where the width changes.
+//! CausalResnetBlock3D: x + conv2(activation(norm2(conv1(activation(norm1(x)))))), x through a product where the width
+//! changes.
 class ResnetLayer : public Layer {
 public:
-  ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t out, int64_t groups, DType dtype);
+  ResnetLayer(const checkpoint::Weights& weights, int64_t in, int64_t out, int64_t groups,
+              kernels::Activation activation, DType dtype);
   void push(nn::Frame frame, const nn::Emit& emit) override;
   void each_conv(const std::function<void(CausalConv&)>& fn) override {
     fn(conv1_);
@@ -103,6 +106,7 @@ public:
 
 private:
   nn::GroupNorm norm1_, norm2_;
+  kernels::Activation activation_;
   CausalConv conv1_, conv2_;
   bool shortcut_ = false;
   nn::PointConv conv_shortcut_;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "kernels/attention.h"
+#include "nn/activation.h"
 #include "nn/norm.h"
 #include "tensor/parallel.h"
 
@@ -16,17 +17,6 @@ namespace {
 //! There are few tokens: what flows between the products stays f32.
 constexpr DType clip_state_dtype = DType::f32;
 constexpr int64_t old_eos_token_id = 2;
-
-float activation_of(ClipConfig::Activation activation, float x) {
-  switch (activation) {
-    case ClipConfig::Activation::quick_gelu:
-      return x / (1.0f + std::exp(-1.702f * x));
-    case ClipConfig::Activation::gelu:
-      return 0.5f * x * (1.0f + std::erf(x * 0.70710678118654752f));
-    default:
-      return 0.5f * x * (1.0f + std::tanh(0.7978845608028654f * (x + 0.044715f * x * x * x)));
-  }
-}
 
 }  // namespace
 
@@ -41,17 +31,8 @@ ClipConfig ClipConfig::from(const checkpoint::Config& config) {
   c.max_position_embeddings = config.get<int64_t>("max_position_embeddings", 77);
   c.eos_token_id = config.get<int64_t>("eos_token_id", 49407);
   c.layer_norm_eps = config.get<float>("layer_norm_eps", 1e-5f);
-  const auto activation = config.get<std::string>("hidden_act", "quick_gelu");
-  if (activation == "quick_gelu") {
-    c.activation = Activation::quick_gelu;
-  } else if (activation == "gelu") {
-    c.activation = Activation::gelu;
-  } else if (activation == "gelu_new" || activation == "gelu_pytorch_tanh") {
-    c.activation = Activation::gelu_tanh;
-  } else {
-    config.refuse("hidden_act \"" + activation + "\" is not an activation that prax knows",
-                  "CLIP text encoders have \"quick_gelu\" or \"gelu\"");
-  }
+  c.activation =
+      nn::read_activation(config, "hidden_act", "quick_gelu", "CLIP text encoders have \"quick_gelu\" or \"gelu\"");
   for (const int64_t size : {c.vocab_size, c.hidden_size, c.intermediate_size, c.num_attention_heads,
                              c.max_position_embeddings, c.projection_dim})
     if (size < 1) config.refuse("a size is not positive", "download the file again");
@@ -178,11 +159,9 @@ ClipEncoder::Output ClipEncoder::operator()(const std::vector<std::vector<int64_
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     attend(layer, hidden, causal, batch, tokens);
-    Tensor inner = layer.fc1(normed(layer.norm2, hidden), clip_state_dtype);
-    parallel_for(inner.numel(), 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k)
-        inner.data<float>()[k] = activation_of(config_.activation, inner.data<float>()[k]);
-    });
+    nn::Fusion activated;
+    activated.activation = config_.activation;
+    const Tensor inner = layer.fc1(normed(layer.norm2, hidden), clip_state_dtype, activated);
     nn::Fusion add;
     add.residual = &hidden;
     layer.fc2.into(inner, hidden, add);

@@ -12,14 +12,12 @@ namespace prax::models {
 //! config.json of a transformers CLIPTextModel or CLIPTextModelWithProjection; absent keys take CLIPTextConfig's
 //! defaults.
 struct ClipConfig {
-  enum class Activation { quick_gelu, gelu, gelu_tanh };
-
   int64_t vocab_size, hidden_size, intermediate_size, projection_dim;
   int64_t num_hidden_layers, num_attention_heads, max_position_embeddings;
   int64_t eos_token_id;  //!< 2 means the highest id of a text (a mistake in old configs that the reference keeps)
   float layer_norm_eps;
-  Activation activation;
-  //! Error(checkpoint) for an activation that is not one of these, and for sizes that no model can have.
+  kernels::Activation activation;
+  //! Error(checkpoint) for an activation that is unknown, and for sizes that no model can have.
   static ClipConfig from(const checkpoint::Config& config);
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/attention.h"
+#include "nn/activation.h"
 #include "nn/norm.h"
 #include "tensor/parallel.h"
 
@@ -35,17 +36,10 @@ T5Config T5Config::from(const checkpoint::Config& config) {
   c.gated = projection.rfind("gated-", 0) == 0;
   std::string activation = c.gated ? projection.substr(6) : projection;
   // transformers reads "gated-gelu" as gelu_new, the tanh approximation, for backwards compatibility.
-  if (projection == "gated-gelu" || activation == "gelu_new" || activation == "gelu_pytorch_tanh") {
-    c.activation = kernels::Activation::gelu_tanh;
-  } else if (activation == "silu" || activation == "swish") {
-    c.activation = kernels::Activation::silu;
-  } else if (activation == "relu") {
-    c.relu = true;
-    c.activation = kernels::Activation::none;
-  } else {
-    config.refuse("feed_forward_proj \"" + projection + "\" is not an activation that prax knows",
-                  "T5 v1.1 encoders have \"gated-gelu\"");
-  }
+  if (projection == "gated-gelu") activation = "gelu_new";
+  const auto known = nn::activation_named(activation);
+  if (!known) nn::refuse_activation(config, "feed_forward_proj", projection, "T5 v1.1 encoders have \"gated-gelu\"");
+  c.activation = *known;
   return c;
 }
 
@@ -173,9 +167,7 @@ void T5Encoder::feed_forward(const Layer& layer, Tensor& hidden) const {
     gate = layer.wi_gate(x, dtype);
     first.factor = &gate;
   }
-  Tensor inner = layer.wi(x, dtype, first);
-  if (config_.relu)
-    for (float& v : inner.span<float>()) v = std::max(v, 0.0f);
+  const Tensor inner = layer.wi(x, dtype, first);
   nn::Fusion add;
   add.residual = &hidden;
   layer.wo.into(inner, hidden, add);

@@ -15,8 +15,7 @@ struct T5Config {
   int64_t relative_attention_num_buckets, relative_attention_max_distance;
   float layer_norm_epsilon;
   bool gated;                      //!< feed_forward_proj "gated-..."
-  kernels::Activation activation;  //!< gelu_new; Error(checkpoint) for one that is unknown
-  bool relu;
+  kernels::Activation activation;  //!< gelu_tanh; Error(checkpoint) for one that is unknown
   static T5Config from(const checkpoint::Config& config);
 };
 
