@@ -12,7 +12,7 @@ using prax::DType;
 using prax::kernels::Activation;
 using prax::kernels::Epilogue;
 
-template <typename In, typename Out>
+template <bool RARE, typename In, typename Out>
 void norm_row(const In* x, int64_t channels, bool rms, float eps, const float* weight, const float* bias,
               const float* scale, const float* shift, Activation activation, Out* out) {
   Floats total{}, squares{};
@@ -58,7 +58,7 @@ void norm_row(const In* x, int64_t channels, bool rms, float eps, const float* w
         if (bias) v += load(bias + i);
         if (scale) v *= 1.0f + load(scale + i);
         if (shift) v += load(shift + i);
-        store(out + i, activation_of(activation, v));
+        store(out + i, activation_of<RARE>(activation, v));
       },
       [&](int64_t i, int64_t n) {
         Floats v = (load_some(x + i, n) - mean) * inverse;
@@ -66,7 +66,7 @@ void norm_row(const In* x, int64_t channels, bool rms, float eps, const float* w
         if (bias) v += load_some(bias + i, n);
         if (scale) v *= 1.0f + load_some(scale + i, n);
         if (shift) v += load_some(shift + i, n);
-        store_some(out + i, activation_of(activation, v), n);
+        store_some(out + i, activation_of<RARE>(activation, v), n);
       });
 }
 
@@ -83,27 +83,32 @@ inline void typed(const void* x, DType x_dtype, void* out, DType out_dtype, Fn&&
 
 void norm(const void* x, DType x_dtype, int64_t channels, bool rms, float eps, const float* weight, const float* bias,
           const float* scale, const float* shift, Activation activation, void* out, DType out_dtype) {
-  typed(x, x_dtype, out, out_dtype,
-        [&](auto* in, auto* to) { norm_row(in, channels, rms, eps, weight, bias, scale, shift, activation, to); });
+  by_rarity(activation, [&](auto rare) {
+    typed(x, x_dtype, out, out_dtype, [&](auto* in, auto* to) {
+      norm_row<rare>(in, channels, rms, eps, weight, bias, scale, shift, activation, to);
+    });
+  });
 }
 
-template <typename Out>
+template <bool RARE, typename Out>
 void affine_row(const float* x, int64_t channels, const float* scale, const float* shift, Activation activation,
                 Out* out) {
   for_vectors(
       channels,
-      [&](int64_t i) { store(out + i, activation_of(activation, load(x + i) * load(scale + i) + load(shift + i))); },
+      [&](int64_t i) { store(out + i, activation_of<RARE>(activation, load(x + i) * load(scale + i) + load(shift + i))); },
       [&](int64_t i, int64_t n) {
         const Floats v = load_some(x + i, n) * load_some(scale + i, n) + load_some(shift + i, n);
-        store_some(out + i, activation_of(activation, v), n);
+        store_some(out + i, activation_of<RARE>(activation, v), n);
       });
 }
 
 void affine(const float* x, int64_t channels, const float* scale, const float* shift, Activation activation, void* out,
             DType out_dtype) {
-  if (out_dtype == DType::f32)
-    return affine_row(x, channels, scale, shift, activation, static_cast<float*>(out));
-  affine_row(x, channels, scale, shift, activation, static_cast<uint16_t*>(out));
+  by_rarity(activation, [&](auto rare) {
+    if (out_dtype == DType::f32)
+      return affine_row<rare>(x, channels, scale, shift, activation, static_cast<float*>(out));
+    affine_row<rare>(x, channels, scale, shift, activation, static_cast<uint16_t*>(out));
+  });
 }
 
 void channel_sums(const float* x, int64_t pixels, int64_t channels, double* __restrict sums,
@@ -144,10 +149,12 @@ void rotate(void* x, DType dtype, int64_t channels, const float* cos, const floa
 }
 
 void activate(const void* x, DType x_dtype, int64_t count, Activation activation, void* out, DType out_dtype) {
-  typed(x, x_dtype, out, out_dtype, [&](auto* in, auto* to) {
-    for_vectors(
-        count, [&](int64_t i) { store(to + i, activation_of(activation, load(in + i))); },
-        [&](int64_t i, int64_t n) { store_some(to + i, activation_of(activation, load_some(in + i, n)), n); });
+  by_rarity(activation, [&](auto rare) {
+    typed(x, x_dtype, out, out_dtype, [&](auto* in, auto* to) {
+      for_vectors(
+          count, [&](int64_t i) { store(to + i, activation_of<rare>(activation, load(in + i))); },
+          [&](int64_t i, int64_t n) { store_some(to + i, activation_of<rare>(activation, load_some(in + i, n)), n); });
+    });
   });
 }
 
@@ -164,7 +171,7 @@ void add(const void* x, const void* y, DType dtype, int64_t count, void* out) {
   });
 }
 
-template <typename Out>
+template <bool RARE, typename Out>
 void epilogue_rows(const float* c, int64_t c_stride, int64_t rows, int64_t columns, const Epilogue& e) {
   for (int64_t r = 0; r < rows; ++r) {
     const float* from = c + r * c_stride;
@@ -177,7 +184,7 @@ void epilogue_rows(const float* c, int64_t c_stride, int64_t rows, int64_t colum
         [&](int64_t i) {
           Floats v = load(from + i);
           if (e.bias) v += load(e.bias + i);
-          v = activation_of(e.activation, v);
+          v = activation_of<RARE>(e.activation, v);
           if (factor) v *= load(factor + i);
           if (gate) v *= load(gate + i);
           if (residual) v += load(residual + i);
@@ -186,7 +193,7 @@ void epilogue_rows(const float* c, int64_t c_stride, int64_t rows, int64_t colum
         [&](int64_t i, int64_t n) {
           Floats v = load_some(from + i, n);
           if (e.bias) v += load_some(e.bias + i, n);
-          v = activation_of(e.activation, v);
+          v = activation_of<RARE>(e.activation, v);
           if (factor) v *= load_some(factor + i, n);
           if (gate) v *= load_some(gate + i, n);
           if (residual) v += load_some(residual + i, n);
@@ -196,8 +203,10 @@ void epilogue_rows(const float* c, int64_t c_stride, int64_t rows, int64_t colum
 }
 
 void epilogue(const float* c, int64_t c_stride, int64_t rows, int64_t columns, const Epilogue& e) {
-  if (e.out_dtype == DType::f32) return epilogue_rows<float>(c, c_stride, rows, columns, e);
-  epilogue_rows<uint16_t>(c, c_stride, rows, columns, e);
+  by_rarity(e.activation, [&](auto rare) {
+    if (e.out_dtype == DType::f32) return epilogue_rows<rare, float>(c, c_stride, rows, columns, e);
+    epilogue_rows<rare, uint16_t>(c, c_stride, rows, columns, e);
+  });
 }
 
 }  // namespace

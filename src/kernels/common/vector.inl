@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/kernels.h"
 
@@ -152,8 +153,11 @@ inline Floats mish(Floats x) {
   return x * (n / (n + 2.0f));
 }
 
-//! Those that large products rarely have: a call, so that loops over activation_of stay small.
-[[gnu::noinline, gnu::cold, maybe_unused]] Floats rare_activation_of(prax::kernels::Activation a, Floats x) {
+//! Those that large products rarely have.
+inline bool is_rare(prax::kernels::Activation a) { return a > prax::kernels::Activation::gelu_tanh; }
+
+//! A call, so that loops stay small.
+[[gnu::noinline, maybe_unused]] Floats rare_activation_of(prax::kernels::Activation a, Floats x) {
   switch (a) {
     case prax::kernels::Activation::gelu:
       return gelu(x);
@@ -167,17 +171,24 @@ inline Floats mish(Floats x) {
 }
 
 //! gelu_tanh(x) = x/2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
+template <bool RARE>
 inline Floats activation_of(prax::kernels::Activation a, Floats x) {
+  if constexpr (RARE) return rare_activation_of(a, x);
   switch (a) {
-    case prax::kernels::Activation::none:
-      return x;
     case prax::kernels::Activation::silu:
       return x * sigmoid(x);
     case prax::kernels::Activation::gelu_tanh:
       return x * sigmoid(1.5957691216057308f * (x + 0.044715f * x * x * x));
     default:
-      return rare_activation_of(a, x);
+      return x;
   }
+}
+
+//! Calls fn with what activation_of has to be told, so that loops in it make no call but for rare ones.
+template <typename Fn>
+inline void by_rarity(prax::kernels::Activation a, Fn&& fn) {
+  if (is_rare(a)) return fn(std::true_type());
+  fn(std::false_type());
 }
 
 //! Calls fn(offset, count) for whole vectors (count LANES, known at compile time when inlined) and one rest.
