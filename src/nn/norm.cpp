@@ -1,6 +1,6 @@
 #include "nn/norm.h"
 
-#include <vector>
+#include <algorithm>
 
 #include "tensor/parallel.h"
 
@@ -23,21 +23,6 @@ Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype, RowLayout l
     }
   });
   return out;
-}
-
-void norm_rotate(void* x, DType dtype, int64_t rows, int64_t channels, int64_t stride, float eps, const float* weight,
-                 const float* cos, const float* sin) {
-  const auto& k = kernels::kernels();
-  parallel_for(rows, std::max<int64_t>(1, 16384 / channels), [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(channels));
-    for (int64_t r = begin; r < end; ++r) {
-      void* at = static_cast<char*>(x) + static_cast<size_t>(r * stride) * size_of(dtype);
-      k.norm(at, dtype, channels, true, eps, weight, nullptr, nullptr, nullptr, kernels::Activation::none, row.data(),
-             DType::f32);
-      if (cos) k.rotate(row.data(), DType::f32, channels, cos + r * channels, sin + r * channels);
-      k.convert(row.data(), DType::f32, channels, at, dtype);
-    }
-  });
 }
 
 }  // namespace prax::nn

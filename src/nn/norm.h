@@ -22,10 +22,4 @@ struct Norm {
 //! x [rows, channels] -> [rows, channels] of out_dtype.
 Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype, RowLayout layout = RowLayout::dense);
 
-//! Query or key rows ready for attention, in place: rms norm over all heads with a weight, then (with tables) rotary
-//! positions on pairs: x' = x cos + (-x_odd, x_even) sin. Rows are `stride` elements apart.
-//! cos, sin [rows, channels] f32, or null.
-void norm_rotate(void* x, DType dtype, int64_t rows, int64_t channels, int64_t stride, float eps, const float* weight,
-                 const float* cos, const float* sin);
-
 }  // namespace prax::nn

@@ -29,26 +29,5 @@ TEST(Normalize, ModulatesEachRowWithItsOwn) {
   }
 }
 
-TEST(NormRotate, WorksInPlaceOnRowsApart) {
-  const int64_t rows = 2, channels = 8, stride = 12;
-  Tensor x = Generator(1).randn({rows, stride});
-  const Tensor before = x.clone(), weight = Generator(2).randn({channels});
-  Tensor cos = Tensor::full({rows, channels}, 0), sin = Tensor::full({rows, channels}, 1);  // a quarter turn
-  norm_rotate(x.raw(), DType::f32, rows, channels, stride, 0, weight.data<float>(), cos.data<float>(),
-              sin.data<float>());
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* b = before.data<float>() + r * stride;
-    const float* a = x.data<float>() + r * stride;
-    double squares = 0;
-    for (int64_t c = 0; c < channels; ++c) squares += b[c] * b[c];
-    const double inverse = 1 / std::sqrt(squares / channels);
-    for (int64_t c = 0; c < channels; c += 2) {
-      EXPECT_NEAR(a[c], -b[c + 1] * inverse * weight.data<float>()[c + 1], 1e-5);
-      EXPECT_NEAR(a[c + 1], b[c] * inverse * weight.data<float>()[c], 1e-5);
-    }
-    for (int64_t c = channels; c < stride; ++c) EXPECT_EQ(a[c], b[c]);
-  }
-}
-
 }  // namespace
 }  // namespace prax::nn::norm_test

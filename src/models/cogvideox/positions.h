@@ -2,16 +2,12 @@
 
 #include <cstdint>
 
-#include "tensor/tensor.h"
+#include "nn/rotary.h"
 
 //! Where tokens stand. Tokens are ordered frame, row, column.
 namespace prax::models::cogvideox {
 
-//! Cosines and sines of rotary positions, [tokens, head_dim] f32, the same for every head.
-struct Rotary {
-  Tensor cos, sin;
-  bool defined() const { return cos.defined(); }
-};
+using nn::Rotary;
 
 //! A grid of tokens.
 struct Grid {

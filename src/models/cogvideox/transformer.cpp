@@ -120,23 +120,20 @@ Tensor Transformer::normalize(const Tensor& rows, const LayerNorm& norm, const f
 
 //! Query and key of each head: layer norm, then rotary positions of the video's tokens.
 void Transformer::norm_heads(const Block& block, Tensor& qkv, int64_t text_tokens, const Rotary& rotary) const {
-  const int64_t dim = config_.inner_dim(), head = config_.attention_head_dim, stride = qkv.dim(1);
-  const DType dtype = qkv.dtype();
-  const auto& k = kernels::kernels();
-  parallel_for(qkv.dim(0), 8, [&](int64_t begin, int64_t end) {
-    std::vector<float> values(static_cast<size_t>(head));
-    for (int64_t row = begin; row < end; ++row)
-      for (int64_t column = 0; column < 2 * dim; column += head) {
-        const LayerNorm& norm = column < dim ? block.norm_q : block.norm_k;
-        void* at = static_cast<char*>(qkv.raw()) + static_cast<size_t>(row * stride + column) * size_of(dtype);
-        k.norm(at, dtype, head, false, qk_norm_eps, norm.weight.data<float>(), norm.bias.data<float>(), nullptr,
-               nullptr, kernels::Activation::none, values.data(), DType::f32);
-        if (rotary.defined() && row >= text_tokens)
-          k.rotate(values.data(), DType::f32, head, rotary.cos.data<float>() + (row - text_tokens) * head,
-                   rotary.sin.data<float>() + (row - text_tokens) * head);
-        k.convert(values.data(), DType::f32, head, at, dtype);
-      }
-  });
+  const int64_t heads = config_.num_attention_heads, head = config_.attention_head_dim, stride = qkv.dim(1);
+  char* at = static_cast<char*>(qkv.raw());
+  for (const LayerNorm* of : {&block.norm_q, &block.norm_k}) {
+    nn::Norm norm;
+    norm.rms = false;
+    norm.eps = qk_norm_eps;
+    norm.weight = of->weight.data<float>();
+    norm.bias = of->bias.data<float>();
+    char* video = at + static_cast<size_t>(text_tokens * stride) * size_of(qkv.dtype());
+    nn::norm_rotate({at, qkv.dtype(), text_tokens, stride, heads, head}, &norm, nullptr);
+    nn::norm_rotate({video, qkv.dtype(), qkv.dim(0) - text_tokens, stride, heads, head}, &norm,
+                    rotary.defined() ? &rotary : nullptr);
+    at += static_cast<size_t>(heads * head) * size_of(qkv.dtype());
+  }
 }
 
 Tensor Transformer::attend(const Tensor& qkv) const {

@@ -22,6 +22,13 @@ constexpr auto spread = nn::RowLayout::spread;
 
 const float* data_or_null(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 
+nn::Norm across_heads(const Tensor& weight) {
+  nn::Norm norm;
+  norm.eps = qk_norm_eps;
+  norm.weight = weight.data<float>();
+  return norm;
+}
+
 }  // namespace
 
 TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
@@ -196,10 +203,9 @@ void Transformer::self_attention(const Block& block, Tensor& x, const Tensor& ad
   const int64_t row = qkv.dim(1);
   const size_t part = static_cast<size_t>(dim) * size_of(dtype);
   char* k = static_cast<char*>(qkv.raw()) + part;
-  nn::norm_rotate(qkv.raw(), dtype, tokens, dim, row, qk_norm_eps, block.self.norm_q.data<float>(),
-                  rotary.cos.data<float>(), rotary.sin.data<float>());
-  nn::norm_rotate(k, dtype, tokens, dim, row, qk_norm_eps, block.self.norm_k.data<float>(), rotary.cos.data<float>(),
-                  rotary.sin.data<float>());
+  const nn::Norm norm_q = across_heads(block.self.norm_q), norm_k = across_heads(block.self.norm_k);
+  nn::norm_rotate({qkv.raw(), dtype, tokens, row, 1, dim}, &norm_q, &rotary);
+  nn::norm_rotate({k, dtype, tokens, row, 1, dim}, &norm_k, &rotary);
   const Tensor attended = attend(qkv, k, k + part, row, tokens, nullptr);
   nn::Fusion fusion;
   fusion.gate = ada.data<float>() + 2 * dim;
@@ -214,9 +220,9 @@ void Transformer::cross_attention(const Block& block, Tensor& x, const Tensor& t
   const DType dtype = kernels::activation_dtype(dtype_);
   Tensor q = block.cross.q(x, dtype, {}, spread);
   Tensor kv = block.cross.kv(text, dtype);
-  nn::norm_rotate(q.raw(), dtype, x.dim(0), dim, q.dim(1), qk_norm_eps, block.cross.norm_q.data<float>(), nullptr,
-                  nullptr);
-  nn::norm_rotate(kv.raw(), dtype, keys, dim, 2 * dim, qk_norm_eps, block.cross.norm_k.data<float>(), nullptr, nullptr);
+  const nn::Norm norm_q = across_heads(block.cross.norm_q), norm_k = across_heads(block.cross.norm_k);
+  nn::norm_rotate({q.raw(), dtype, x.dim(0), q.dim(1), 1, dim}, &norm_q, nullptr);
+  nn::norm_rotate({kv.raw(), dtype, keys, 2 * dim, 1, dim}, &norm_k, nullptr);
   const char* v = static_cast<const char*>(kv.raw()) + static_cast<size_t>(dim) * size_of(dtype);
   const Tensor attended = attend(q, kv.raw(), v, 2 * dim, keys, key_bias.data<float>());
   nn::Fusion fusion;

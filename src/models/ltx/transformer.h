@@ -9,6 +9,7 @@
 #include "nn/block_cache.h"
 #include "nn/embeddings.h"
 #include "nn/linear.h"
+#include "nn/rotary.h"
 
 namespace prax::models::ltx {
 
@@ -24,10 +25,7 @@ struct TransformerConfig {
   static TransformerConfig from(const checkpoint::Config& config);
 };
 
-//! Cosines and sines of the rotary positions, [tokens, inner_dim] f32.
-struct Rotary {
-  Tensor cos, sin;
-};
+using nn::Rotary;
 
 //! The denoiser of LTX-Video: https://arxiv.org/abs/2501.00103, diffusers models/transformers/transformer_ltx.py.
 class Transformer {

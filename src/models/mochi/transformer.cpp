@@ -44,24 +44,11 @@ void add_normalized(Tensor& x, const Tensor& y, const float* gate) {
   });
 }
 
-//! Queries or keys ready for attention, in place: the norm of each head, then (for the video) the rotation.
-void norm_rotate_heads(void* x, DType dtype, int64_t rows, int64_t stride, const Tensor& weight, int64_t heads,
-                       const Rotary* rotary) {
-  const int64_t head_dim = weight.numel(), dim = heads * head_dim;
-  const auto& k = kernels::kernels();
-  parallel_for(rows, std::max<int64_t>(1, 16384 / dim), [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(dim));
-    for (int64_t r = begin; r < end; ++r) {
-      char* at = static_cast<char*>(x) + static_cast<size_t>(r * stride) * size_of(dtype);
-      for (int64_t h = 0; h < heads; ++h)
-        k.norm(at + static_cast<size_t>(h * head_dim) * size_of(dtype), dtype, head_dim, true, qk_norm_eps,
-               weight.data<float>(), nullptr, nullptr, nullptr, kernels::Activation::none, row.data() + h * head_dim,
-               DType::f32);
-      if (rotary)
-        k.rotate(row.data(), DType::f32, dim, rotary->cos.data<float>() + r * dim, rotary->sin.data<float>() + r * dim);
-      k.convert(row.data(), DType::f32, dim, at, dtype);
-    }
-  });
+nn::Norm of_heads(const Tensor& weight) {
+  nn::Norm norm;
+  norm.eps = qk_norm_eps;
+  norm.weight = weight.data<float>();
+  return norm;
 }
 
 //! Middles of `count` equal parts of [-extent / 2, extent / 2], from torch.linspace in f32.
@@ -299,8 +286,9 @@ void Transformer::project(const Stream& stream, const Tensor& x, const float* sc
   norm.scale = scale;
   stream.qkv.into(nn::normalize(x, norm, qkv.dtype(), spread), qkv);
   char* k = static_cast<char*>(qkv.raw()) + static_cast<size_t>(config_.inner_dim()) * size_of(qkv.dtype());
-  norm_rotate_heads(qkv.raw(), qkv.dtype(), rows, stride, stream.norm_q, heads, rotary);
-  norm_rotate_heads(k, qkv.dtype(), rows, stride, stream.norm_k, heads, rotary);
+  const nn::Norm norm_q = of_heads(stream.norm_q), norm_k = of_heads(stream.norm_k);
+  nn::norm_rotate({qkv.raw(), qkv.dtype(), rows, stride, heads, config_.attention_head_dim}, &norm_q, rotary);
+  nn::norm_rotate({k, qkv.dtype(), rows, stride, heads, config_.attention_head_dim}, &norm_k, rotary);
 }
 
 //! x += norm(to_out(attention(q, k, v))) * gate for both streams, which attend to each other: rows of q, k and v are

@@ -9,6 +9,7 @@
 #include "checkpoint/weights.h"
 #include "nn/block_cache.h"
 #include "nn/linear.h"
+#include "nn/rotary.h"
 
 namespace prax::models::mochi {
 
@@ -25,10 +26,7 @@ struct TransformerConfig {
   static TransformerConfig from(const checkpoint::Config& config);
 };
 
-//! Cosines and sines of the learned rotary positions, [tokens, inner_dim] f32: every head has angles of its own.
-struct Rotary {
-  Tensor cos, sin;
-};
+using nn::Rotary;
 
 //! The denoiser of Mochi 1, an asymmetric diffusion transformer: video and text attend together, each in a stream of
 //! its own width. https://github.com/genmoai/mochi, diffusers models/transformers/transformer_mochi.py.

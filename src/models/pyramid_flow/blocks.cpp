@@ -80,12 +80,10 @@ nn::Linear stacked(const checkpoint::Weights& weights, const char* q, const char
 //! Norm and positions of the queries and keys of [rows, 3 dim ...].
 void ready_heads(const BlockShape& shape, const PerHeadNorm& norm_q, const PerHeadNorm& norm_k, Tensor& qkv,
                  const Rotary& rotary, int64_t first) {
-  const int64_t rows = qkv.dim(0), stride = qkv.dim(1);
-  const float* cos = rotary.cos.data<float>() + first * shape.head_dim;
-  const float* sin = rotary.sin.data<float>() + first * shape.head_dim;
-  char* q = static_cast<char*>(qkv.raw());
-  norm_q(q, qkv.dtype(), rows, stride, cos, sin);
-  norm_k(q + static_cast<size_t>(shape.dim()) * size_of(qkv.dtype()), qkv.dtype(), rows, stride, cos, sin);
+  nn::HeadRows rows{qkv.raw(), qkv.dtype(), qkv.dim(0), qkv.dim(1), shape.heads, shape.head_dim};
+  norm_q(rows, rotary, first);
+  rows.data = static_cast<char*>(rows.data) + static_cast<size_t>(shape.dim()) * size_of(qkv.dtype());
+  norm_k(rows, rotary, first);
 }
 
 }  // namespace
@@ -105,26 +103,13 @@ PerHeadNorm::PerHeadNorm(const checkpoint::Weights& weights, const BlockShape& s
   if (shape.head_norm == HeadNorm::layer) bias_ = nn::load_f32(weights, "bias", {shape.head_dim});
 }
 
-void PerHeadNorm::operator()(void* rows, DType dtype, int64_t count, int64_t stride, const float* cos,
-                             const float* sin) const {
-  const auto& k = kernels::kernels();
-  const int64_t channels = shape_.head_dim;
-  const float *weight = data_or_null(weight_), *bias = data_or_null(bias_);
-  parallel_for(count, std::max<int64_t>(1, 16384 / shape_.dim()), [&](int64_t begin, int64_t end) {
-    std::vector<float> head(static_cast<size_t>(channels));
-    for (int64_t r = begin; r < end; ++r)
-      for (int64_t h = 0; h < shape_.heads; ++h) {
-        void* at = static_cast<char*>(rows) + static_cast<size_t>(r * stride + h * channels) * size_of(dtype);
-        if (shape_.head_norm == HeadNorm::none) {
-          k.convert(at, dtype, channels, head.data(), DType::f32);
-        } else {
-          k.norm(at, dtype, channels, shape_.head_norm == HeadNorm::rms, shape_.head_norm_eps, weight, bias, nullptr,
-                 nullptr, kernels::Activation::none, head.data(), DType::f32);
-        }
-        k.rotate(head.data(), DType::f32, channels, cos + r * channels, sin + r * channels);
-        k.convert(head.data(), DType::f32, channels, at, dtype);
-      }
-  });
+void PerHeadNorm::operator()(const nn::HeadRows& rows, const Rotary& rotary, int64_t first) const {
+  nn::Norm norm;
+  norm.rms = shape_.head_norm == HeadNorm::rms;
+  norm.eps = shape_.head_norm_eps;
+  norm.weight = data_or_null(weight_);
+  norm.bias = data_or_null(bias_);
+  nn::norm_rotate(rows, shape_.head_norm == HeadNorm::none ? nullptr : &norm, &rotary, first);
 }
 
 JointBlock::JointBlock(const checkpoint::Weights& weights, const BlockShape& shape, const Names& names, bool last)

@@ -44,8 +44,8 @@ public:
   PerHeadNorm() = default;
   //! Reads "weight" and, for a layer norm, "bias" [head_dim].
   PerHeadNorm(const checkpoint::Weights& weights, const BlockShape& shape);
-  //! rows [rows, heads * head_dim], `stride` elements apart, in place: norm, then rotary positions ([rows, head_dim]).
-  void operator()(void* rows, DType dtype, int64_t count, int64_t stride, const float* cos, const float* sin) const;
+  //! In place: norm, then the positions from `first` on.
+  void operator()(const nn::HeadRows& rows, const Rotary& rotary, int64_t first) const;
 
 private:
   BlockShape shape_;

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "nn/rotary.h"
 #include "tensor/tensor.h"
 
 namespace prax::models::pyramid_flow {
@@ -65,10 +66,7 @@ struct Between {
 };
 Between source_of(int64_t index, int64_t size, int64_t source_size);
 
-//! Cosines and sines of the rotary positions for one head, [tokens, head_dim] f32, each angle twice.
-struct Rotary {
-  Tensor cos, sin;
-};
+using nn::Rotary;
 
 //! Writes the angles of one axis: position * 10000^(-2 j / channels) for pairs of channels j, in f64 as the reference.
 void write_angles(double position, int64_t channels, float* cos, float* sin);
