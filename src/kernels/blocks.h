@@ -58,7 +58,7 @@ template <typename Fn>
 void for_blocks(int64_t m, int64_t n, int64_t tile_rows, int64_t tile_columns, Fn&& fn) {
   // Rows of A and columns of C that one task works on: C in f32 and the block of A stay in L2.
   constexpr int64_t task_rows = 256, task_columns = 512;
-  const int64_t row_blocks = blocks_of(m, task_rows);
+  const int64_t row_blocks = blocks_of(m, std::max(tile_rows, task_rows / tile_rows * tile_rows));
   const int64_t rows = round_up(blocks_of(m, row_blocks), tile_rows);
   int64_t columns = round_up(std::min(n, task_columns), tile_columns);
   const int64_t wanted = 4 * int64_t{thread_count()};

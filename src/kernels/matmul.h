@@ -15,6 +15,8 @@ public:
   PackedMatrix() = default;
   //! From W [n, k], f32 or bf16 (other floating dtypes are converted), to `dtype` (f32 or bf16).
   static PackedMatrix pack(const Tensor& w, DType dtype);
+  //! From rows of f32 or bf16 that are `stride` elements apart.
+  static PackedMatrix pack(const void* rows, DType rows_dtype, int64_t stride, int64_t n, int64_t k, DType dtype);
   //! A matrix [n, groups * segments * depth] whose columns are made when they are packed: `fill` writes one row's
   //! group, [segments][depth] of `dtype`, for convolutions. It is called by several threads.
   using FillGroup = std::function<void(int64_t row, int64_t group, void* out)>;
@@ -26,6 +28,8 @@ public:
   int64_t depth() const { return k_; }
   DType dtype() const { return dtype_; }
   size_t bytes() const { return data_.bytes(); }
+  //! Of what pack() packed: whether nothing in it is infinite or not a number.
+  bool finite() const { return finite_; }
   const MatmulKernel& kernel() const { return dtype_ == DType::f32 ? kernels().f32 : kernels().bf16; }
   int64_t groups() const { return groups_; }
   int64_t segments() const { return segments_; }
@@ -36,6 +40,7 @@ public:
 private:
   int64_t n_ = 0, k_ = 0, groups_ = 0, segments_ = 1, depth_ = 0, panel_bytes_ = 0;
   DType dtype_ = DType::f32;
+  bool finite_ = true;
   Tensor data_;
 };
 
@@ -53,9 +58,10 @@ struct Addend {
 void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e,
             const Addend* addend = nullptr);
 
-//! The same without a packed copy: panels of W [n, k] are packed when used and forgotten. For weights that are used
-//! once (text encoders), or that do not fit in memory packed.
-void matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
+//! The same, to the bit, without a packed copy of W [n, k]: its rows are read where they lie, in a mapped file say. For
+//! weights that are used once (text encoders), or that do not fit in memory packed. Returns whether all sums are
+//! finite, as no row's are whose weights are not: reading W once more to see that would take as long as reading it.
+bool matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const Tensor& w, DType dtype,
                      const Epilogue& e, const Addend* addend = nullptr);
 
 }  // namespace prax::kernels

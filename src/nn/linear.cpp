@@ -176,17 +176,17 @@ void Linear::release() {
 }
 
 void Linear::pack() const {
-  for (const Part& part : parts_) part.check();
   if (parts_.size() == 1) {
-    const Part& only = parts_[0];
-    packed_ = kernels::PackedMatrix::pack(only.changed(), wide_dtype(dtype_));
-    only.weight.let_go();
-    return;
+    packed_ = kernels::PackedMatrix::pack(parts_[0].changed(), wide_dtype(dtype_));
+  } else {
+    std::vector<Tensor> weights;
+    for (const Part& part : parts_) weights.push_back(part.changed().to(wide_dtype(dtype_)));
+    packed_ = kernels::PackedMatrix::pack(Tensor::concat(weights, 0), wide_dtype(dtype_));
   }
-  std::vector<Tensor> weights;
-  for (const Part& part : parts_) weights.push_back(part.changed().to(wide_dtype(dtype_)));
-  packed_ = kernels::PackedMatrix::pack(Tensor::concat(weights, 0), wide_dtype(dtype_));
-  for (const Part& part : parts_) part.weight.let_go();
+  for (const Part& part : parts_) {
+    if (!packed_.finite()) part.check();
+    part.weight.let_go();
+  }
 }
 
 void Linear::pack_quantized() const {
@@ -240,16 +240,16 @@ void Linear::multiply(const Part& part, const Tensor& x, int64_t rows, int64_t s
   if (on_the_fly_ && !part.changes.empty())
     addend = part.changes.addend(x, rows, stride, wide_dtype(dtype_), projected);
   const kernels::Addend* more = addend ? &*addend : nullptr;
-  part.check();
   if (residency_ == Residency::packed) {
     if (!part.packed.defined()) {
       part.packed = kernels::PackedMatrix::pack(part.plain(), wide_dtype(dtype_));
+      if (!part.packed.finite()) part.check();
       part.weight.let_go();
     }
     kernels::matmul(x.raw(), x.dtype(), rows, stride, part.packed, e, more);
   } else {
     const Tensor weight = on_the_fly_ ? part.plain() : part.changed();
-    kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weight, wide_dtype(dtype_), e, more);
+    if (!kernels::matmul_streamed(x.raw(), x.dtype(), rows, stride, weight, wide_dtype(dtype_), e, more)) part.check();
     part.weight.let_go();
   }
 }

@@ -4,8 +4,11 @@
 
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "base/error.h"
+#include "support/errors.h"
+#include "support/golden.h"
 #include "tensor/random.h"
 
 namespace prax::nn::linear_test {
@@ -62,6 +65,38 @@ TEST(Linear, NamesNonFiniteAndIntegerWeights) {
   }
   EXPECT_THROW(Linear(Weights(std::make_shared<Bad>(Tensor::zeros({4, 4}, DType::i64))), 4, 4, false, DType::f32),
                Error);
+}
+
+TEST(Linear, FindsTheOneWeightThatIsNotFinite) {
+  const int64_t in = 300, out = 500;
+  test::on_every_isa([&] {
+    for (const DType stored : {DType::f32, DType::bf16})
+      for (const DType dtype : {DType::f32, DType::bf16, DType::i8})
+        for (const Residency residency : {Residency::packed, Residency::streamed})
+          for (const auto& [value, row, column] :
+               {std::tuple{NAN, 0, 0}, {INFINITY, 499, 299}, {-INFINITY, 260, 255}}) {
+            Tensor w = Generator(1).randn({out, in});
+            w.data<float>()[row * in + column] = value;
+            const Linear l(Weights(std::make_shared<Bad>(w.to(stored)), "block"), in, out, false, dtype, residency);
+            // Whatever it is multiplied with: nothing, too.
+            const std::string said = test::error_of(ErrorKind::checkpoint, [&] {
+              l(Tensor::zeros({3, in}), DType::f32);
+            });
+            const std::string at = "[" + std::to_string(row) + ", " + std::to_string(column) + "]";
+            EXPECT_TRUE(test::contains(said, "block.weight") && test::contains(said, at)) << said;
+          }
+  });
+}
+
+TEST(Linear, LetsWhatItIsGivenBeNotFinite) {
+  Tensor x = Tensor::full({3, 16}, 1);
+  x.data<float>()[20] = NAN;
+  for (const Residency residency : {Residency::packed, Residency::streamed}) {
+    const Linear l(random_weights()["x"], 16, 8, true, DType::f32, residency);
+    const Tensor y = l(x, DType::f32);
+    EXPECT_TRUE(std::isfinite(y.data<float>()[7]) && std::isnan(y.data<float>()[8]) &&
+                std::isfinite(y.data<float>()[16]));
+  }
 }
 
 //! |got - want| over |want|, as vectors.

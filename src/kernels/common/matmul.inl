@@ -96,11 +96,48 @@ inline uint16_t round_to_bf16(float v) {
   return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
+#if defined(__AVX2__)
+//! Words of 32 bits of rows become a panel's columns, LANES x LANES at a time: load(row, word) gives LANES words of one
+//! of `rows` rows; columns behind them become zero.
+template <typename Load>
+inline void into_columns(int64_t rows, int64_t words, int64_t columns, void* panel, Load&& load) {
+  for (int64_t c = 0; c < columns; c += LANES)
+    for (int64_t d = 0; d < words; d += LANES) {
+      WideRow square[LANES];
+      for (int64_t i = 0; i < LANES; ++i) square[i] = c + i < rows ? load(c + i, d) : WideRow{};
+      transpose(square);
+      for (int64_t i = 0; i < LANES; ++i)
+        std::memcpy(static_cast<uint32_t*>(panel) + (d + i) * columns + c, &square[i], sizeof(WideRow));
+    }
+}
+
+inline WideRow load_words(const void* p) {
+  WideRow v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline WideRow load_pairs(const float* p) {
+  uint16_t pairs[2 * LANES];
+  store(pairs, load(p));
+  store(pairs + LANES, load(p + LANES));
+  return load_words(pairs);
+}
+#endif
+
 //! [depth][COLUMNS] f32, as tile_f32 takes them.
 template <int COLUMNS>
 void pack_rows(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, int64_t k, int64_t depth, void* panel) {
   float* out = static_cast<float*>(panel);
-  for (int64_t d = 0; d < depth; ++d)
+  int64_t whole = 0;  // of k
+#if defined(__AVX2__)
+  if (dtype == prax::DType::f32) {
+    const float* from = static_cast<const float*>(w);
+    whole = k / LANES * LANES;
+    into_columns(n, whole, COLUMNS, panel, [&](int64_t c, int64_t d) { return load_words(from + c * w_stride + d); });
+  }
+#endif
+  for (int64_t d = whole; d < depth; ++d)
     for (int64_t c = 0; c < COLUMNS; ++c)
       out[d * COLUMNS + c] = c < n && d < k ? element(w, dtype, c * w_stride + d) : 0.0f;
 }
@@ -111,20 +148,15 @@ void pack_pairs(const void* w, prax::DType dtype, int64_t w_stride, int64_t n, i
   uint32_t* out = static_cast<uint32_t*>(panel);
   int64_t whole = 0;  // of k
 #if defined(__AVX2__)
+  whole = k / (2 * LANES) * (2 * LANES);
   if (dtype == prax::DType::bf16) {
-    // LANES columns and pairs of k at a time: weights that are streamed are packed as often as they are used.
     const uint16_t* from = static_cast<const uint16_t*>(w);
-    whole = k / (2 * LANES) * (2 * LANES);
-    for (int64_t c = 0; c < COLUMNS; c += LANES)
-      for (int64_t d = 0; d < whole; d += 2 * LANES) {
-        WideRow rows[LANES];
-        for (int64_t i = 0; i < LANES; ++i) {
-          rows[i] = WideRow{};
-          if (c + i < n) std::memcpy(&rows[i], from + (c + i) * w_stride + d, sizeof(WideRow));
-        }
-        transpose(rows);
-        for (int64_t i = 0; i < LANES; ++i) std::memcpy(out + (d / 2 + i) * COLUMNS + c, &rows[i], sizeof(WideRow));
-      }
+    into_columns(n, whole / 2, COLUMNS, panel,
+                 [&](int64_t c, int64_t d) { return load_words(from + c * w_stride + 2 * d); });
+  } else {
+    const float* from = static_cast<const float*>(w);
+    into_columns(n, whole / 2, COLUMNS, panel,
+                 [&](int64_t c, int64_t d) { return load_pairs(from + c * w_stride + 2 * d); });
   }
 #endif
   const auto value = [&](int64_t c, int64_t d) -> uint32_t {
