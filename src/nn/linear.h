@@ -15,7 +15,7 @@ namespace prax::nn {
 //! How long a layer's weights stay in memory in the kernel's layout.
 enum class Residency {
   packed,   //!< packed at the first use, kept until release()
-  streamed  //!< packed each time, straight from the file: for weights that a run uses once, or has no memory for
+  streamed  //!< read each time, straight from the file: for weights that a run uses once, or has no memory for
 };
 
 //! How the rows of an activation follow each other.
