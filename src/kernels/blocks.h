@@ -59,12 +59,15 @@ void for_blocks(int64_t m, int64_t n, int64_t tile_rows, int64_t tile_columns, F
   // Rows of A and columns of C that one task works on: C in f32 and the block of A stay in L2.
   constexpr int64_t task_rows = 256, task_columns = 512;
   const int64_t row_blocks = blocks_of(m, std::max(tile_rows, task_rows / tile_rows * tile_rows));
-  const int64_t rows = round_up(blocks_of(m, row_blocks), tile_rows);
+  int64_t rows = round_up(blocks_of(m, row_blocks), tile_rows);
   int64_t columns = round_up(std::min(n, task_columns), tile_columns);
   const int64_t wanted = 4 * int64_t{thread_count()};
   if (row_blocks * blocks_of(n, columns) < wanted)
     columns = std::max(2 * tile_columns, round_up(blocks_of(n, blocks_of(wanted, row_blocks)), tile_columns));
-  const int64_t column_blocks = blocks_of(n, columns), all_rows = blocks_of(m, rows);
+  const int64_t column_blocks = blocks_of(n, columns);
+  if (row_blocks * column_blocks < wanted)
+    rows = std::min(rows, std::max(2 * tile_rows, round_up(blocks_of(m, blocks_of(wanted, column_blocks)), tile_rows)));
+  const int64_t all_rows = blocks_of(m, rows);
   // Columns fastest: neighbours share the rows of A, all of them stream through W.
   parallel_for(all_rows * column_blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {

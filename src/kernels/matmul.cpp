@@ -98,8 +98,9 @@ void add_product(const Product& o, const Block& block, float* c, int64_t c_strid
   }
 }
 
-void require_kin(const PackedMatrix& w, const Addend& addend) {
-  if (addend.w->rows() != w.rows() || addend.w->dtype() != w.dtype())
+//! An addend of W [n, k] in `dtype`, or none.
+void require_kin(int64_t n, DType dtype, const Addend* addend) {
+  if (addend && (addend->w->rows() != n || addend->w->dtype() != dtype))
     throw Error(ErrorKind::internal, "two products of different kinds cannot be added");
 }
 
@@ -221,7 +222,7 @@ PackedMatrix PackedMatrix::pack_groups(int64_t n, DType dtype, int64_t groups, i
 void matmul(const void* a, DType a_dtype, int64_t m, int64_t a_stride, const PackedMatrix& w, const Epilogue& e,
             const Addend* addend) {
   if (m == 0 || w.rows() == 0) return;
-  if (addend) require_kin(w, *addend);
+  require_kin(w.rows(), w.dtype(), addend);
   const MatmulKernel& kernel = w.kernel();
   for_blocks(m, w.rows(), kernel.rows, kernel.columns, [&](const Block& block) {
     const int64_t c_stride = round_up(block.columns, kernel.columns) + line_floats;
@@ -238,6 +239,7 @@ bool matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, 
   const MatmulKernel& kernel = dtype == DType::f32 ? kernels().f32 : kernels().bf16;
   const int64_t n = w.dim(0), k = w.dim(1);
   if (n == 0) return true;
+  require_kin(n, dtype, addend);
   std::atomic<bool> finite = true;
   const Tensor source = packable(w);
   // Where bf16 is multiplied as f32 it is the weights alone that are bf16.
@@ -248,8 +250,8 @@ bool matmul_streamed(const void* a, DType a_dtype, int64_t m, int64_t a_stride, 
         PackedMatrix::pack(static_cast<const char*>(a) + static_cast<size_t>(first * a_stride) * size_of(a_dtype),
                            a_dtype, a_stride, count, k, kernel.a_dtype);
     const MatmulKernel& turned = rows.kernel();
-    // Rows of W become columns of C: whole panels of the addend, whole vectors of the epilogue.
-    const int64_t tile_rows = std::lcm(turned.rows, kernel.columns);
+    // Rows of W become columns of C: an addend needs whole panels of them.
+    const int64_t tile_rows = addend ? std::lcm(turned.rows, kernel.columns) : turned.rows;
     for_blocks(n, count, tile_rows, turned.columns, [&](const Block& block) {
       const int64_t stride = round_up(block.columns, turned.columns) + line_floats;
       auto* sums = static_cast<float*>(
