@@ -19,6 +19,9 @@ struct Norm {
   kernels::Activation activation = kernels::Activation::none;
 };
 
+//! x / sqrt(mean(x^2) + eps) * weight, [channels] f32, which must outlive it.
+inline Norm rms_norm(const Tensor& weight, float eps) { return {.eps = eps, .weight = weight.data<float>()}; }
+
 //! x [rows, channels] -> [rows, channels] of out_dtype.
 Tensor normalize(const Tensor& x, const Norm& norm, DType out_dtype, RowLayout layout = RowLayout::dense);
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <vector>
 
+#include "support/isas.h"
 #include "tensor/random.h"
 
 namespace prax::kernels::kernels_test {
@@ -14,13 +15,7 @@ namespace {
 
 template <typename Body>
 void everywhere(Body&& body) {
-  const Isa before = isa();
-  for (Isa i : available_isas()) {
-    SCOPED_TRACE(std::string(name_of(i)));
-    set_isa(i);
-    body(kernels());
-  }
-  set_isa(before);
+  test::on_every_isa([&] { body(kernels()); });
 }
 
 class Rowwise : public testing::TestWithParam<int64_t> {

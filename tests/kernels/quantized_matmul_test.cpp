@@ -5,22 +5,14 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "support/isas.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
 namespace prax::kernels::quantized_matmul_test {
 namespace {
 
-template <typename Body>
-void on_every_isa(Body&& body) {
-  const Isa before = isa();
-  for (Isa i : available_isas()) {
-    SCOPED_TRACE(std::string(name_of(i)));
-    set_isa(i);
-    body();
-  }
-  set_isa(before);
-}
+using test::on_every_isa;
 
 //! A row as the kernels round it, in f64: to -127..127, and then to -most..most.
 std::vector<double> rounded(const float* x, int64_t count, int most = 127) {

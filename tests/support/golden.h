@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/safetensors.h"
-#include "kernels/isa.h"
+#include "support/isas.h"
 
 namespace prax::test {
 
@@ -58,18 +58,6 @@ inline double cosine(const Tensor& got, const Tensor& want) {
     bb += y * y;
   }
   return dot / std::sqrt(aa * bb);
-}
-
-//! Runs a test's body on every instruction set that the machine has.
-template <typename Body>
-void on_every_isa(Body&& body) {
-  const auto before = kernels::isa();
-  for (kernels::Isa isa : kernels::available_isas()) {
-    SCOPED_TRACE(std::string(kernels::name_of(isa)));
-    kernels::set_isa(isa);
-    body();
-  }
-  kernels::set_isa(before);
 }
 
 }  // namespace prax::test

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "support/isas.h"
 #include "tensor/tensor.h"
 
 //! What tests of matrix products and convolutions compare with.
@@ -15,14 +16,12 @@ namespace prax::kernels {
 //! Runs a body for each ISA and weight dtype.
 template <typename Body>
 void everywhere(Body&& body) {
-  const Isa before = isa();
-  for (Isa i : available_isas())
+  test::on_every_isa([&] {
     for (DType dtype : {DType::f32, DType::bf16}) {
-      SCOPED_TRACE(std::string(name_of(i)) + " " + std::string(name_of(dtype)));
-      set_isa(i);
+      SCOPED_TRACE(std::string(name_of(dtype)));
       body(dtype);
     }
-  set_isa(before);
+  });
 }
 
 //! A W^T in double, with the operands rounded as the kernel will round them.

@@ -22,13 +22,6 @@ constexpr auto spread = nn::RowLayout::spread;
 
 const float* data_or_null(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 
-nn::Norm across_heads(const Tensor& weight) {
-  nn::Norm norm;
-  norm.eps = qk_norm_eps;
-  norm.weight = weight.data<float>();
-  return norm;
-}
-
 }  // namespace
 
 TransformerConfig TransformerConfig::from(const checkpoint::Config& config) {
@@ -203,7 +196,8 @@ void Transformer::self_attention(const Block& block, Tensor& x, const Tensor& ad
   const int64_t row = qkv.dim(1);
   const size_t part = static_cast<size_t>(dim) * size_of(dtype);
   char* k = static_cast<char*>(qkv.raw()) + part;
-  const nn::Norm norm_q = across_heads(block.self.norm_q), norm_k = across_heads(block.self.norm_k);
+  const nn::Norm norm_q = nn::rms_norm(block.self.norm_q, qk_norm_eps),
+                 norm_k = nn::rms_norm(block.self.norm_k, qk_norm_eps);
   nn::norm_rotate({qkv.raw(), dtype, tokens, row, 1, dim}, &norm_q, &rotary);
   nn::norm_rotate({k, dtype, tokens, row, 1, dim}, &norm_k, &rotary);
   const Tensor attended = attend(qkv, k, k + part, row, tokens, nullptr);
@@ -220,7 +214,8 @@ void Transformer::cross_attention(const Block& block, Tensor& x, const Tensor& t
   const DType dtype = kernels::activation_dtype(dtype_);
   Tensor q = block.cross.q(x, dtype, {}, spread);
   Tensor kv = block.cross.kv(text, dtype);
-  const nn::Norm norm_q = across_heads(block.cross.norm_q), norm_k = across_heads(block.cross.norm_k);
+  const nn::Norm norm_q = nn::rms_norm(block.cross.norm_q, qk_norm_eps),
+                 norm_k = nn::rms_norm(block.cross.norm_k, qk_norm_eps);
   nn::norm_rotate({q.raw(), dtype, x.dim(0), q.dim(1), 1, dim}, &norm_q, nullptr);
   nn::norm_rotate({kv.raw(), dtype, keys, 2 * dim, 1, dim}, &norm_k, nullptr);
   const char* v = static_cast<const char*>(kv.raw()) + static_cast<size_t>(dim) * size_of(dtype);

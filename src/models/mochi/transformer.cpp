@@ -44,13 +44,6 @@ void add_normalized(Tensor& x, const Tensor& y, const float* gate) {
   });
 }
 
-nn::Norm of_heads(const Tensor& weight) {
-  nn::Norm norm;
-  norm.eps = qk_norm_eps;
-  norm.weight = weight.data<float>();
-  return norm;
-}
-
 //! Middles of `count` equal parts of [-extent / 2, extent / 2], from torch.linspace in f32.
 std::vector<float> centres(double extent, int64_t count) {
   const float start = static_cast<float>(-extent / 2), stop = static_cast<float>(extent / 2);
@@ -286,7 +279,7 @@ void Transformer::project(const Stream& stream, const Tensor& x, const float* sc
   norm.scale = scale;
   stream.qkv.into(nn::normalize(x, norm, qkv.dtype(), spread), qkv);
   char* k = static_cast<char*>(qkv.raw()) + static_cast<size_t>(config_.inner_dim()) * size_of(qkv.dtype());
-  const nn::Norm norm_q = of_heads(stream.norm_q), norm_k = of_heads(stream.norm_k);
+  const nn::Norm norm_q = nn::rms_norm(stream.norm_q, qk_norm_eps), norm_k = nn::rms_norm(stream.norm_k, qk_norm_eps);
   nn::norm_rotate({qkv.raw(), qkv.dtype(), rows, stride, heads, config_.attention_head_dim}, &norm_q, rotary);
   nn::norm_rotate({k, qkv.dtype(), rows, stride, heads, config_.attention_head_dim}, &norm_k, rotary);
 }
